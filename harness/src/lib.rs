@@ -1,0 +1,20 @@
+//! A real Kubernetes cluster for every test.
+//!
+//! Add this crate as a dev-dependency, put [`vcluster_test`] on an async test, and ask for what the
+//! test needs by the type of its arguments.
+
+pub mod asset;
+pub mod cluster;
+pub mod deadline;
+pub mod diagnostics;
+pub mod distro;
+pub mod host;
+pub mod lease;
+pub mod owner;
+pub mod pki;
+pub mod progress;
+pub mod reaper;
+pub mod settings;
+pub mod slice;
+pub mod testing;
+pub mod version;

@@ -1,0 +1,261 @@
+//! What the environment says, read once. Tests pass a map instead and never touch the process.
+//!
+//! Only `VCLUSTER_TEST_*` is ours: `VCLUSTER_*` belongs to another project whose variables may be set
+//! where an operator's tests run.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::deadline::Deadline;
+
+/// Where settings come from.
+pub trait Environment {
+    /// The value of a variable, if it is set and not empty.
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+}
+
+impl<const N: usize> Environment for [(&str, &str); N] {
+    fn get(&self, name: &str) -> Option<String> {
+        self.iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    }
+}
+
+/// When a cluster outlives its test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// It never does.
+    #[default]
+    Never,
+    /// When the test failed.
+    OnFailure,
+    /// Always, until its expiry.
+    Always,
+}
+
+/// Which host the virtual clusters live on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HostChoice {
+    /// The shared kind host of this machine, started when there is none.
+    #[default]
+    Auto,
+    /// The kind cluster of this name, which must exist or is started.
+    Kind(String),
+    /// A cluster somebody else runs: a kubeconfig file and, maybe, a context in it.
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// The context; the file's current one when absent.
+        context: Option<String>,
+    },
+}
+
+/// Everything the environment may say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `VCLUSTER_TEST_KEEP`: `never`, `failed` or `always`; `None` when unset.
+    pub keep: Option<Keep>,
+    /// `VCLUSTER_TEST_HOST`: `auto`, `kind:NAME` or `kubeconfig:PATH[#CONTEXT]`.
+    pub host: HostChoice,
+    /// `VCLUSTER_TEST_OFFLINE=1`: never ask a registry, never build.
+    pub offline: bool,
+    /// `VCLUSTER_TEST_ASSETS`: a directory of images and binaries that comes before every other source.
+    pub assets: Option<PathBuf>,
+    /// `VCLUSTER_TEST_MIRROR`: a registry host that stands in for the official ones.
+    pub mirror: Option<String>,
+    /// `VCLUSTER_TEST_SYNCER_IMAGE`: an image reference to use for the syncer.
+    pub syncer_image: Option<String>,
+    /// `VCLUSTER_TEST_START_TIMEOUT`: how long a cluster may take to start. Default 3 minutes.
+    pub start_timeout: Duration,
+    /// `VCLUSTER_TEST_STOP_TIMEOUT`: how long clean-up may take. Default 1 minute.
+    pub stop_timeout: Duration,
+    /// `VCLUSTER_TEST_ARTIFACTS`: where failure bundles go. Default `target/vcluster` of the tested package.
+    pub artifacts: Option<PathBuf>,
+    /// `VCLUSTER_TEST_REAPER=0` switches the reaper off, for platforms that forbid a child.
+    pub reaper: bool,
+    /// `VCLUSTER_TEST_CACHE`, else `vcluster-test` in the user's cache directory: images, binaries, locks.
+    pub cache: PathBuf,
+    /// `VCLUSTER_TEST_LOG`, else `RUST_LOG`: the tracing filter.
+    pub log: Option<String>,
+}
+
+/// A variable with a value that means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}=`{value}` is not understood; expected {expected}")]
+pub struct Error {
+    /// The variable.
+    pub variable: &'static str,
+    /// Its value.
+    pub value: String,
+    /// The valid forms.
+    pub expected: &'static str,
+}
+
+impl Settings {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// A variable of ours has a value that means nothing.
+    pub fn from_process() -> Result<Self, Error> {
+        Self::from_environment(&ProcessEnvironment)
+    }
+
+    /// Reads any environment.
+    ///
+    /// # Errors
+    /// A variable of ours has a value that means nothing.
+    pub fn from_environment(env: &impl Environment) -> Result<Self, Error> {
+        Ok(Self {
+            keep: parse(
+                env,
+                "VCLUSTER_TEST_KEEP",
+                "never, failed or always",
+                |v| match v {
+                    "never" => Some(Keep::Never),
+                    "failed" => Some(Keep::OnFailure),
+                    "always" => Some(Keep::Always),
+                    _ => None,
+                },
+            )?,
+            host: parse(
+                env,
+                "VCLUSTER_TEST_HOST",
+                "auto, kind:NAME or kubeconfig:PATH[#CONTEXT]",
+                host_choice,
+            )?
+            .unwrap_or_default(),
+            offline: flag(env, "VCLUSTER_TEST_OFFLINE")?.unwrap_or(false),
+            assets: env.get("VCLUSTER_TEST_ASSETS").map(PathBuf::from),
+            mirror: env.get("VCLUSTER_TEST_MIRROR"),
+            syncer_image: env.get("VCLUSTER_TEST_SYNCER_IMAGE"),
+            start_timeout: duration(env, "VCLUSTER_TEST_START_TIMEOUT")?
+                .unwrap_or(Duration::from_secs(180)),
+            stop_timeout: duration(env, "VCLUSTER_TEST_STOP_TIMEOUT")?
+                .unwrap_or(Duration::from_secs(60)),
+            artifacts: env.get("VCLUSTER_TEST_ARTIFACTS").map(PathBuf::from),
+            reaper: flag(env, "VCLUSTER_TEST_REAPER")?.unwrap_or(true),
+            cache: cache_directory(env),
+            log: env.get("VCLUSTER_TEST_LOG").or_else(|| env.get("RUST_LOG")),
+        })
+    }
+
+    /// The deadline of a cluster's start.
+    pub fn start_deadline(&self) -> Deadline {
+        Deadline::after("virtual cluster", self.start_timeout)
+    }
+}
+
+fn cache_directory(env: &impl Environment) -> PathBuf {
+    let path = |name| env.get(name).map(PathBuf::from);
+    path("VCLUSTER_TEST_CACHE")
+        .or_else(|| path("XDG_CACHE_HOME").map(|dir| dir.join("vcluster-test")))
+        .or_else(|| path("HOME").map(|dir| dir.join(".cache/vcluster-test")))
+        .unwrap_or_else(|| std::env::temp_dir().join("vcluster-test"))
+}
+
+fn host_choice(text: &str) -> Option<HostChoice> {
+    if text == "auto" {
+        return Some(HostChoice::Auto);
+    }
+    match text.split_once(':')? {
+        ("kind", name) if !name.is_empty() => Some(HostChoice::Kind(name.to_owned())),
+        ("kubeconfig", rest) if !rest.is_empty() => Some(match rest.split_once('#') {
+            Some((path, context)) => HostChoice::Kubeconfig {
+                path: path.into(),
+                context: Some(context.to_owned()),
+            },
+            None => HostChoice::Kubeconfig {
+                path: rest.into(),
+                context: None,
+            },
+        }),
+        _ => None,
+    }
+}
+
+fn flag(env: &impl Environment, variable: &'static str) -> Result<Option<bool>, Error> {
+    parse(env, variable, "0 or 1", |value| match value {
+        "1" | "true" => Some(true),
+        "0" | "false" => Some(false),
+        _ => None,
+    })
+}
+
+fn duration(env: &impl Environment, variable: &'static str) -> Result<Option<Duration>, Error> {
+    parse(env, variable, "a duration such as `90s` or `5m`", |value| {
+        humantime::parse_duration(value).ok()
+    })
+}
+
+fn parse<T>(
+    env: &impl Environment,
+    variable: &'static str,
+    expected: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    env.get(variable)
+        .map(|value| {
+            read(&value).ok_or(Error {
+                variable,
+                value,
+                expected,
+            })
+        })
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn nothing_set_gives_the_defaults() {
+        let settings = Settings::from_environment(&[("HOME", "/home/ada")]).unwrap();
+        assert_eq!(settings.keep, None);
+        assert_eq!(settings.host, HostChoice::Auto);
+        assert_eq!(
+            settings.cache,
+            PathBuf::from("/home/ada/.cache/vcluster-test")
+        );
+        assert!(settings.reaper);
+    }
+
+    #[rstest]
+    #[case::auto("auto", HostChoice::Auto)]
+    #[case::kind("kind:ci", HostChoice::Kind("ci".to_owned()))]
+    #[case::file("kubeconfig:/etc/k", HostChoice::Kubeconfig { path: "/etc/k".into(), context: None })]
+    #[case::context("kubeconfig:k#prod", HostChoice::Kubeconfig { path: "k".into(), context: Some("prod".to_owned()) })]
+    fn a_host_is_read(#[case] text: &str, #[case] expected: HostChoice) {
+        let settings = Settings::from_environment(&[("VCLUSTER_TEST_HOST", text)]).unwrap();
+        assert_eq!(settings.host, expected);
+    }
+
+    #[rstest]
+    #[case::keep("VCLUSTER_TEST_KEEP", "sometimes")]
+    #[case::host("VCLUSTER_TEST_HOST", "kind:")]
+    #[case::flag("VCLUSTER_TEST_OFFLINE", "maybe")]
+    #[case::duration("VCLUSTER_TEST_START_TIMEOUT", "soon")]
+    fn a_bad_value_is_named(#[case] variable: &str, #[case] value: &str) {
+        let error = Settings::from_environment(&[(variable, value)]).unwrap_err();
+        assert_eq!((error.variable, error.value.as_str()), (variable, value));
+    }
+
+    #[test]
+    fn variables_of_the_other_project_mean_nothing() {
+        let settings =
+            Settings::from_environment(&[("VCLUSTER_NAME", "x"), ("VCLUSTER_VERSION", "9")]);
+        assert_eq!(settings, Settings::from_environment(&[]));
+    }
+}

@@ -1,0 +1,2 @@
+//! syncer
+fn main() {}

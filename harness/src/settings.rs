@@ -139,9 +139,9 @@ impl Settings {
             mirror: env.get("VCLUSTER_TEST_MIRROR"),
             syncer_image: env.get("VCLUSTER_TEST_SYNCER_IMAGE"),
             start_timeout: duration(env, "VCLUSTER_TEST_START_TIMEOUT")?
-                .unwrap_or(Duration::from_secs(180)),
+                .unwrap_or(Duration::from_mins(3)),
             stop_timeout: duration(env, "VCLUSTER_TEST_STOP_TIMEOUT")?
-                .unwrap_or(Duration::from_secs(60)),
+                .unwrap_or(Duration::from_mins(1)),
             artifacts: env.get("VCLUSTER_TEST_ARTIFACTS").map(PathBuf::from),
             reaper: flag(env, "VCLUSTER_TEST_REAPER")?.unwrap_or(true),
             cache: cache_directory(env),

@@ -1,0 +1,114 @@
+//! All files of one virtual cluster, under the names kubeadm gives them.
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::Timestamp;
+
+use super::{
+    Access, ServerNames,
+    authority::{Authority, Error, Leaf, Validity, key},
+};
+
+/// Where the components of a control plane find their API server: in their own pod.
+const LOCAL_SERVER: &str = "https://127.0.0.1:6443";
+
+/// The certificates, keys and kubeconfigs of one virtual cluster.
+pub struct Pki {
+    files: BTreeMap<&'static str, String>,
+    admin: Access,
+}
+
+impl Pki {
+    /// Makes everything anew. Takes a few milliseconds.
+    ///
+    /// The authorities are called `kubernetes-ca` and `kubernetes-front-proxy-ca`, the names with
+    /// which k0s re-issues its leaf certificates when their names change.
+    ///
+    /// # Errors
+    /// The random source, the clock or a name is unusable.
+    pub fn generate(names: ServerNames<'_>, now: Timestamp) -> Result<Self, Error> {
+        let validity = Validity::starting(now)?;
+        let mut files = BTreeMap::new();
+
+        let ca = Authority::generate("kubernetes-ca", validity)?;
+        files.insert("ca.crt", ca.certificate().to_owned());
+        files.insert("ca.key", ca.key());
+
+        let front_proxy = Authority::generate("kubernetes-front-proxy-ca", validity)?;
+        files.insert("front-proxy-ca.crt", front_proxy.certificate().to_owned());
+        files.insert("front-proxy-ca.key", front_proxy.key());
+        let leaf = front_proxy.client("front-proxy-client", None)?;
+        files.insert("front-proxy-client.crt", leaf.certificate);
+        files.insert("front-proxy-client.key", leaf.key);
+
+        let accounts = key("service account key")?;
+        files.insert("sa.key", accounts.serialize_pem());
+        files.insert("sa.pub", accounts.public_key_pem());
+
+        let alternatives = names
+            .into_alternatives()
+            .map_err(|source| Error::Generate {
+                what: "names of the API server",
+                source,
+            })?;
+        let leaf = ca.server("kube-apiserver", alternatives)?;
+        files.insert("apiserver.crt", leaf.certificate);
+        files.insert("apiserver.key", leaf.key);
+        let leaf = ca.client("kube-apiserver-kubelet-client", Some("system:masters"))?;
+        files.insert("apiserver-kubelet-client.crt", leaf.certificate);
+        files.insert("apiserver-kubelet-client.key", leaf.key);
+
+        let admin = access(&ca, ca.client("kubernetes-admin", Some("system:masters"))?);
+        files.insert("admin.conf", config("kubernetes-admin", &admin)?);
+        for (file, user, group) in [
+            (
+                "syncer.conf",
+                "system:vcluster-syncer",
+                Some("system:masters"),
+            ),
+            (
+                "controller-manager.conf",
+                "system:kube-controller-manager",
+                None,
+            ),
+            ("scheduler.conf", "system:kube-scheduler", None),
+        ] {
+            files.insert(file, config(user, &access(&ca, ca.client(user, group)?))?);
+        }
+        Ok(Self { files, admin })
+    }
+
+    /// Every file: its name in the Secret and its text.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.files.iter().map(|(name, text)| (*name, text.as_str()))
+    }
+
+    /// The administrator's way in.
+    pub fn admin(&self) -> &Access {
+        &self.admin
+    }
+}
+
+fn access(authority: &Authority, leaf: Leaf) -> Access {
+    Access {
+        authority: authority.certificate().to_owned(),
+        certificate: leaf.certificate,
+        key: leaf.key,
+    }
+}
+
+fn config(user: &'static str, access: &Access) -> Result<String, Error> {
+    serde_yaml_ng::to_string(&access.kubeconfig(user, LOCAL_SERVER))
+        .map_err(|source| Error::Kubeconfig { user, source })
+}
+
+impl fmt::Debug for Pki {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pki")
+            .field("files", &self.files.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

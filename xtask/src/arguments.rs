@@ -1,0 +1,94 @@
+//! The command line of `cargo xtask`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The project's own commands.
+///
+/// `demo` and `test` set up what is missing on a fresh Debian machine by themselves.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Set up, start the host and run the example operator's test, in a dozen lines.
+    Demo,
+    /// Set up and run all tests: hermetic ones, then those that need a host.
+    Test(TestArguments),
+    /// Set up only: Docker engine, packages, images. What is there is not touched.
+    Setup,
+    /// Measure starts, deletes, memory and sync latency.
+    Bench(BenchArguments),
+    /// Everything a change must pass: fmt, lint, doc, deny and test.
+    Ci,
+    /// Check the formatting; `cargo fmt --all` mends it.
+    Fmt,
+    /// Clippy on everything, warnings are errors.
+    Lint,
+    /// Build the documentation, warnings are errors.
+    Doc,
+    /// Check licences, sources and duplicates of dependencies, where cargo-deny is installed.
+    Deny,
+    /// Check each crate alone, so that none leans on a feature another one switched on.
+    Each,
+    /// Set up and run the tests that need a host.
+    E2e(TestArguments),
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct TestArguments {
+    /// Run only tests whose name contains this.
+    pub(crate) filter: Option<String>,
+    /// Leave out the tests that need a host, and the set-up.
+    #[arg(long)]
+    pub(crate) hermetic: bool,
+    /// Passed to each test program, such as `-- --nocapture`.
+    #[arg(last = true)]
+    pub(crate) passed_on: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Measure each thing this often.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Write the results to this file as well.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Start the host anew in each run to measure it; the shared host is left alone either way.
+    #[arg(long)]
+    pub(crate) no_host: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_filter_and_arguments_for_the_test_programs_are_told_apart() {
+        let arguments =
+            Arguments::parse_from(["xtask", "test", "pods", "--", "--nocapture", "--exact"]);
+        let Task::Test(test) = arguments.task else {
+            panic!("{arguments:?}");
+        };
+        assert_eq!(test.filter.as_deref(), Some("pods"));
+        assert_eq!(test.passed_on, ["--nocapture", "--exact"]);
+    }
+
+    #[test]
+    fn no_runs_is_refused() {
+        assert!(Arguments::try_parse_from(["xtask", "bench", "--runs", "0"]).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! The set-up as a whole, one process at a time.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use vcluster_harness::{progress::Progress, settings::Settings};
+
+use super::{
+    apt::{self, Apt},
+    engine,
+    machine::{self, Machine},
+};
+
+/// Programs that builds from source need, and the Debian packages that have them.
+const PROGRAMS: [(&str, &str); 2] = [("debootstrap", "debootstrap"), ("cc", "gcc")];
+
+/// The machine could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// No place for logs and locks.
+    #[error("could not prepare {}", path.display())]
+    Directory {
+        /// The place.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A package could not be installed.
+    #[error("could not install what builds from source need")]
+    Packages(#[from] apt::Error),
+    /// There is no engine.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+}
+
+/// Sets up what is missing, and waits while another process does so.
+pub(crate) async fn run(settings: &Settings, progress: &Progress) -> Result<(), Error> {
+    let directory = settings.cache.join("setup");
+    let _lock = lock(&directory, progress).map_err(|source| Error::Directory {
+        path: directory.clone(),
+        source,
+    })?;
+    packages(progress, &directory)?;
+    engine::ensure(progress, &directory).await?;
+    Ok(())
+}
+
+fn packages(progress: &Progress, directory: &Path) -> Result<(), Error> {
+    let missing: Vec<_> = PROGRAMS
+        .into_iter()
+        .filter(|(program, _)| machine::find_program(program).is_none())
+        .map(|(_, package)| package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let machine = Machine::detect();
+    if machine.is_root && machine.is_debian() {
+        return Ok(Apt::new(progress, directory).install(&missing)?);
+    }
+    // Not fatal: where a registry can be reached nothing is built.
+    progress.note(&format!(
+        "{} missing: images can be downloaded but not built from source (on Debian: `sudo apt-get install {}`)",
+        missing.join(" and "),
+        missing.join(" ")
+    ));
+    Ok(())
+}
+
+/// The kernel releases the lock when the process ends, however it ends.
+fn lock(directory: &Path, progress: &Progress) -> io::Result<File> {
+    fs::create_dir_all(directory)?;
+    let file = File::create(directory.join("lock"))?;
+    if file.try_lock().is_err() {
+        let step = progress.step("waiting for another set-up on this machine");
+        file.lock()?;
+        step.done();
+    }
+    Ok(file)
+}

@@ -1,0 +1,129 @@
+//! Runs the tests and counts them.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Command, Stdio},
+};
+
+use crate::{
+    arguments::TestArguments,
+    process,
+    summary::{Outcome, Summary},
+    workspace::{self, TestPrograms},
+};
+
+/// What the test programs of one step reported together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) ignored: u64,
+}
+
+/// Unit tests, integration tests and examples in documents: nothing but this process.
+pub(crate) fn hermetic(arguments: &TestArguments, summary: &mut Summary) -> anyhow::Result<()> {
+    let TestPrograms { hermetic, .. } = workspace::test_programs()?;
+    let mut tests = test_command();
+    tests.args(["--lib", "--bins"]);
+    for name in &hermetic {
+        tests.args(["--test", name]);
+    }
+    step("hermetic tests", tests, arguments, summary)?;
+    let mut documents = test_command();
+    documents.arg("--doc");
+    step("documentation tests", documents, arguments, summary)
+}
+
+/// The tests that need a host.
+pub(crate) fn with_host(arguments: &TestArguments, summary: &mut Summary) -> anyhow::Result<()> {
+    let TestPrograms { need_host, .. } = workspace::test_programs()?;
+    let mut tests = test_command();
+    for name in &need_host {
+        tests.args(["--test", name]);
+    }
+    step("tests on a host", tests, arguments, summary)
+}
+
+/// Always the whole workspace with programs picked by name: picking packages would change the features
+/// of dependencies and so build them again.
+fn test_command() -> Command {
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    cargo
+}
+
+fn step(
+    name: &'static str,
+    mut command: Command,
+    arguments: &TestArguments,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    command.args(&arguments.filter);
+    if !arguments.passed_on.is_empty() {
+        command.arg("--").args(&arguments.passed_on);
+    }
+    summary.step(name, || {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|source| process::start_error(&command, source))?;
+        let mut counts = Counts::default();
+        if let Some(output) = child.stdout.take() {
+            for line in BufReader::new(output).split(b'\n') {
+                let line = line?;
+                let mut out = std::io::stdout().lock();
+                out.write_all(&line)?;
+                out.write_all(b"\n")?;
+                counts.add(&String::from_utf8_lossy(&line));
+            }
+        }
+        let status = child.wait()?;
+        Ok(Outcome::Tests(counts, status.success()))
+    })
+}
+
+impl Counts {
+    /// Adds what a test program's last line says: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let numbers = result.split_once(". ").map_or("", |(_, numbers)| numbers);
+        for part in numbers.split("; ") {
+            let Some((number, what)) = part.split_once(' ') else {
+                continue;
+            };
+            let number: u64 = number.parse().unwrap_or(0);
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_programs_add_up() {
+        let mut counts = Counts::default();
+        for line in [
+            "running 3 tests",
+            "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.01s",
+            "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+        ] {
+            counts.add(line);
+        }
+        let expected = Counts {
+            passed: 3,
+            failed: 2,
+            ignored: 1,
+        };
+        assert_eq!(counts, expected);
+    }
+}

@@ -1,0 +1,152 @@
+//! The reaper process itself: waits until nobody holds the lease, cleans up, and is gone.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tracing::{error, info};
+
+use super::{
+    delete::{self, DeleteError},
+    log::Log,
+    order::Order,
+    spawn::{NAME, READY, VARIABLE, this_program},
+};
+use crate::deadline::Deadline;
+
+/// Set in a reaper that holds no file of anybody else.
+const ALONE: &str = "VCLUSTER_TEST_REAPER_ALONE";
+
+/// A request that the dying process had sent may still be carried out for this long.
+const IN_FLIGHT: Duration = Duration::from_secs(2);
+
+/// Becomes the reaper and never returns, if this program was started for that; else does nothing.
+///
+/// Call it first of all, before any runtime, thread or subscriber is made.
+pub fn run_if_asked() {
+    let Some(directory) = std::env::var_os(VARIABLE) else {
+        return;
+    };
+    let code = match watch(Path::new(&directory)) {
+        Ok(()) => 0,
+        Err(error) => {
+            error!(%error, "the reaper cannot watch");
+            1
+        }
+    };
+    #[expect(
+        clippy::exit,
+        reason = "the rest of this program is a test that must not run a second time"
+    )]
+    std::process::exit(code);
+}
+
+fn watch(directory: &Path) -> io::Result<()> {
+    // Out of the reach of signals to the test's process group and its terminal. Fails only for the
+    // leader of a group, which a child of ours is not; then there is nothing to leave.
+    if let Err(error) = rustix::process::setsid() {
+        tracing::debug!(%error, "the reaper stays in its session");
+    }
+    std::env::set_current_dir("/")?;
+    let_go_of_inherited_files()?;
+    let (order, kubeconfig) = Order::read(directory)?;
+    let lease = File::open(directory.join("lease"))?;
+    let log = Log::start(directory, &order);
+    announce()?;
+    lock(&lease)?;
+    info!(
+        session = order.session,
+        host = order.host,
+        "the test process is gone"
+    );
+    let outcome = clean_up(&order, kubeconfig);
+    if let Err(error) = &outcome {
+        let chain = error_chain(error);
+        error!(error = chain, "left for the next sweep");
+    }
+    log.finish();
+    remove(directory)
+}
+
+/// A runner may have left open what somebody reads to the end, such as a pipe of its own parent. The
+/// kernel closes such files when a program is replaced, so this one is replaced by itself, once.
+fn let_go_of_inherited_files() -> io::Result<()> {
+    if std::env::var_os(ALONE).is_some() || close_fds::iter_open_fds(3).next().is_none() {
+        return Ok(());
+    }
+    close_fds::set_fds_cloexec(3, &[]);
+    let again = Command::new(this_program()?)
+        .arg0(NAME)
+        .args(std::env::args_os().skip(1))
+        .env(ALONE, "1")
+        .exec();
+    Err(again)
+}
+
+/// Says that it watches, and from then on holds nothing that anybody may wait for.
+fn announce() -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let mut stdout = io::stdout();
+    // Whoever started it may be dead already; the lease will tell.
+    drop(writeln!(stdout, "{READY}").and_then(|()| stdout.flush()));
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    // Last: the end of this pipe is what the test process waits for.
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}
+
+/// Sleeps until the kernel lets go of the lock, which it does when the holder ends.
+fn lock(lease: &File) -> io::Result<()> {
+    loop {
+        match lease.lock() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn clean_up(order: &Order, kubeconfig: Kubeconfig) -> Result<(), CleanUpError> {
+    let deadline = Deadline::after("clean-up", order.limit);
+    let config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let client = kube::Client::try_from(config)?;
+    delete::session(&client, &order.session, IN_FLIGHT, deadline).await?;
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CleanUpError {
+    #[error("could not read the host's kubeconfig")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    #[error("could not make a client for the host")]
+    Client(#[from] kube::Error),
+    #[error("could not remove what the session left")]
+    Delete(#[from] DeleteError),
+}
+
+/// Whoever sweeps may have been faster.
+fn remove(directory: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}

@@ -87,6 +87,12 @@ pub struct Settings {
     pub cache: PathBuf,
     /// `VCLUSTER_TEST_LOG`, else `RUST_LOG`: the tracing filter.
     pub log: Option<String>,
+    /// `VCLUSTER_TEST_SKIP=1`: tests pass without being run, and say so.
+    pub skip: bool,
+    /// `VCLUSTER_TEST_REQUIRE=1`: tests run, whatever `VCLUSTER_TEST_SKIP` says.
+    pub require: bool,
+    /// `CI`: what elsewhere is a warning is a failure.
+    pub ci: bool,
 }
 
 /// A variable with a value that means nothing.
@@ -146,6 +152,11 @@ impl Settings {
             reaper: flag(env, "VCLUSTER_TEST_REAPER")?.unwrap_or(true),
             cache: cache_directory(env),
             log: env.get("VCLUSTER_TEST_LOG").or_else(|| env.get("RUST_LOG")),
+            skip: flag(env, "VCLUSTER_TEST_SKIP")?.unwrap_or(false),
+            require: flag(env, "VCLUSTER_TEST_REQUIRE")?.unwrap_or(false),
+            ci: env
+                .get("CI")
+                .is_some_and(|value| value != "false" && value != "0"),
         })
     }
 

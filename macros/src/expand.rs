@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{FnArg, Ident, ItemFn, Path, Visibility, parse_quote, spanned::Spanned as _};
+use syn::{FnArg, Ident, ItemFn, Path, Type, Visibility, parse_quote, spanned::Spanned as _};
 
 use crate::{
     arguments::Arguments,
@@ -15,12 +15,12 @@ use crate::{
 
 /// Expands the attribute. Mistakes become compile errors, all at once, and the item is emitted with them,
 /// so that an editor keeps knowing the function.
-pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let (arguments, mut errors) = Arguments::parse(arguments);
     let mut function = match syn::parse2::<ItemFn>(item.clone()) {
         Ok(function) => function,
         Err(error) => {
-            errors.push(not_a_function(&item).unwrap_or(error));
+            errors.push(not_a_function(item).unwrap_or(error));
             let errors = errors.iter().map(syn::Error::to_compile_error);
             return quote!(#(#errors)* #item);
         }
@@ -95,12 +95,14 @@ fn test(arguments: &Arguments, attributes: &Attributes, function: &ItemFn) -> To
     }
 }
 
-fn kinds(function: &ItemFn) -> Vec<&syn::Type> {
-    let typed = |argument| match argument {
-        &FnArg::Typed(ref typed) => Some(&*typed.ty),
-        FnArg::Receiver(_) => None,
-    };
-    function.sig.inputs.iter().filter_map(typed).collect()
+fn kinds(function: &ItemFn) -> Vec<&Type> {
+    fn kind(argument: &FnArg) -> Option<&Type> {
+        match argument {
+            FnArg::Typed(typed) => Some(&typed.ty),
+            FnArg::Receiver(_) => None,
+        }
+    }
+    function.sig.inputs.iter().filter_map(kind).collect()
 }
 
 /// `TestSpec::new(..)` and a setter for each argument that was given.
@@ -120,7 +122,7 @@ fn specification(
     });
     let keep = arguments.keep.iter().map(|policy| {
         let policy = Ident::new(policy, Span::call_site());
-        quote!(.keep(#harness::testing::Keep::#policy))
+        quote!(.keep(#harness::settings::Keep::#policy))
     });
     let nodes = arguments.nodes.iter().map(|count| quote!(.nodes(#count)));
     let flavor = arguments.flavor.iter().map(|flavor| {
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     /// The expansion as rustfmt would write it.
-    fn shown(arguments: TokenStream, item: TokenStream) -> String {
+    fn shown(arguments: TokenStream, item: &TokenStream) -> String {
         let file = syn::parse2(expand(arguments, item)).unwrap();
         prettyplease::unparse(&file)
     }
@@ -168,7 +170,7 @@ mod tests {
     fn a_test_without_anything_is_a_call() {
         insta::assert_snapshot!(shown(
             quote!(),
-            quote!(
+            &quote!(
                 async fn nothing_is_asked_for() {}
             )
         ));
@@ -186,7 +188,7 @@ mod tests {
                 flavor = "multi_thread",
                 worker_threads = 3,
             ),
-            quote! {
+            &quote! {
                 async fn guestbook_answers(cluster: VirtualCluster, mut client: kube::Client) -> anyhow::Result<()> {
                     client.apiserver_version().await?;
                     Ok(())
@@ -199,7 +201,7 @@ mod tests {
     fn attributes_stay_and_conditions_come_first() {
         insta::assert_snapshot!(shown(
             quote!(crate = crate::again, timeout = "250ms"),
-            quote! {
+            &quote! {
                 /// What it shows.
                 #[should_panic(expected = "boom")]
                 #[ignore = "slow"]
@@ -214,7 +216,7 @@ mod tests {
     fn a_conditional_should_panic_stays_conditional() {
         insta::assert_snapshot!(shown(
             quote!(),
-            quote! {
+            &quote! {
                 #[cfg_attr(windows, should_panic)]
                 async fn it_panics_there() {}
             },
@@ -225,7 +227,7 @@ mod tests {
     fn a_mistake_leaves_the_function_in_place() {
         insta::assert_snapshot!(shown(
             quote!(verison = "1.34", distro = "k9s"),
-            quote! {
+            &quote! {
                 #[tokio::test]
                 async fn guestbook_answers(cluster: &VirtualCluster) {}
             },

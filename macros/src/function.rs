@@ -8,7 +8,7 @@ pub(crate) fn errors(function: &ItemFn) -> Vec<syn::Error> {
     let signature = &function.sig;
     let mut errors = Vec::new();
     let mut refuse = |tokens: &dyn ToTokens, message: &str| {
-        errors.push(syn::Error::new_spanned(tokens, message))
+        errors.push(syn::Error::new_spanned(tokens, message));
     };
 
     if signature.asyncness.is_none() {

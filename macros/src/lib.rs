@@ -15,7 +15,7 @@ pub fn vcluster_test(
     arguments: proc_macro::TokenStream,
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
-    expand::expand(arguments.into(), item.into()).into()
+    expand::expand(arguments.into(), &item.into()).into()
 }
 
 /// The same attribute under the one name that rstest takes for a test's.
@@ -24,5 +24,5 @@ pub fn test(
     arguments: proc_macro::TokenStream,
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
-    expand::expand(arguments.into(), item.into()).into()
+    expand::expand(arguments.into(), &item.into()).into()
 }

@@ -1,30 +1,30 @@
 //! What is said when a test fails. The chain of an error is printed here, once.
 
-use std::{any::Any, error::Error, fmt::Write as _};
+use std::{any::Any, error::Error};
 
 use super::{backend::Explanation, spec::TestInfo};
 
 /// The cause of a failure, the bundle and what became of the clusters.
 pub(super) fn failure(test: &TestInfo, explanation: &Explanation, notes: &[String]) -> String {
-    let mut text = format!("vcluster: {} failed", test.path);
+    let mut report = format!("vcluster: {} failed", test.path);
     for line in explanation.summary.lines() {
-        push(&mut text, line);
+        push(&mut report, line);
     }
     if let Some(bundle) = &explanation.bundle {
         push(
-            &mut text,
+            &mut report,
             &format!("everything collected: {}", bundle.display()),
         );
     }
     for note in notes {
-        push(&mut text, note);
+        push(&mut report, note);
     }
-    text
+    report
 }
 
 fn push(text: &mut String, line: &str) {
-    // Writing to a string cannot fail.
-    drop(write!(text, "\n  {line}"));
+    text.push_str("\n  ");
+    text.push_str(line);
 }
 
 /// An error and its causes, one per line.
@@ -32,7 +32,7 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        drop(write!(text, "\n  because: {cause}"));
+        push(&mut text, &format!("because: {cause}"));
         source = cause.source();
     }
     text

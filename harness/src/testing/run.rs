@@ -46,7 +46,7 @@ where
 {
     let test = TestInfo::new(spec);
     let settings = backend.settings();
-    if settings.skip && !settings.require {
+    if settings.skip {
         return skipped(&test);
     }
     telemetry::start(settings.log.as_deref());
@@ -56,7 +56,7 @@ where
             runtime.shutdown_timeout(RUNTIME_LIMIT);
             verdict
         }
-        Err(error) => Verdict::not_set_up(error),
+        Err(error) => Verdict::not_set_up(&*error),
     };
     verdict.deliver(&test, settings.ci)
 }
@@ -72,22 +72,22 @@ where
     F: Future<Output = R>,
     R: Outcome,
 {
-    let (clusters, trouble) = start(backend, test, argument::count(needs)).await;
-    let ended = match trouble {
-        Some(trouble) => Ended::NotSetUp(trouble),
-        None => {
-            let given = Given::new(needs, &clusters, test);
-            match prepare(given, body, backend.settings().start_timeout).await {
-                Ok(future) => {
-                    let current = Current {
-                        clusters: clusters.clone(),
-                        test: test.clone(),
-                    };
-                    current::scope(current, play(future, test.spec.timeout)).await
-                }
-                Err(trouble) => Ended::NotSetUp(trouble),
-            }
+    let (clusters, started) = start(backend, test, argument::count(needs)).await;
+    let future = if let Err(trouble) = started {
+        Err(trouble)
+    } else {
+        let given = Given::new(needs, &clusters, test);
+        prepare(given, body, backend.settings().start_timeout).await
+    };
+    let ended = match future {
+        Ok(future) => {
+            let current = Current {
+                clusters: clusters.clone(),
+                test: test.clone(),
+            };
+            current::scope(current, play(future, test.spec.timeout)).await
         }
+        Err(trouble) => Ended::NotSetUp(trouble),
     };
     let failure = ended.failure(&test.spec);
     let explanation = match &failure {
@@ -108,10 +108,10 @@ async fn start<B: Backend>(
     backend: &B,
     test: &TestInfo,
     count: usize,
-) -> (Vec<B::Cluster>, Option<String>) {
+) -> (Vec<B::Cluster>, Result<(), String>) {
     let starts = (0..count).map(|_| AssertUnwindSafe(backend.start(test)).catch_unwind());
     let mut clusters = Vec::new();
-    let mut trouble = None;
+    let mut outcome = Ok(());
     for started in join_all(starts).await {
         let error = match started {
             Ok(Ok(cluster)) => {
@@ -121,9 +121,9 @@ async fn start<B: Backend>(
             Ok(Err(error)) => report::chain(&*error),
             Err(payload) => format!("a panic: {}", report::panic_text(&*payload)),
         };
-        trouble.get_or_insert(error);
+        outcome = outcome.and(Err(error));
     }
-    (clusters, trouble)
+    (clusters, outcome)
 }
 
 /// Makes the arguments; a type of the test's own may do anything there, even hang.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::settings::Keep;
 
 /// How long a test's body may take when nothing else is said.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A test as its author declared it. The attribute writes it: a name, and a setter for each argument.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -56,8 +56,8 @@ impl<R: Outcome> Ended<R> {
 
 impl<R: Outcome> Verdict<R> {
     /// Nothing was begun.
-    pub(super) fn not_set_up(error: Box<dyn Error + Send + Sync>) -> Self {
-        let trouble = report::chain(&*error);
+    pub(super) fn not_set_up(error: &(dyn Error + Send + Sync + 'static)) -> Self {
+        let trouble = report::chain(error);
         Self {
             failure: Some(format!("vcluster set-up failed: {trouble}")),
             ended: Ended::NotSetUp(trouble),
@@ -87,9 +87,9 @@ impl<R: Outcome> Verdict<R> {
                 fail(test, &format!("vcluster clean-up failed: {left}"))
             }
             (None, ended) => {
-                notes
-                    .iter()
-                    .for_each(|note| say(&format!("vcluster: {note}")));
+                for note in notes {
+                    say(&format!("vcluster: {note}"));
+                }
                 resume(ended)
             }
         }
@@ -110,11 +110,10 @@ fn resume<R>(ended: Ended<R>) -> R {
 /// Fails a test for a reason that is not its own panic. One that is to panic fails by not panicking:
 /// our panic would be taken for the one that was wanted.
 #[track_caller]
-fn fail<R: Outcome>(test: &TestInfo, text: &str) -> R {
-    if test.spec.should_panic.is_none() {
-        panic!("{text}");
-    }
-    say(text);
+fn fail<R: Outcome>(test: &TestInfo, message: &str) -> R {
+    let wants_panic = test.spec.should_panic.is_some();
+    assert!(wants_panic, "{message}");
+    say(message);
     R::passed()
 }
 

@@ -132,6 +132,9 @@ fn written(input: ParseStream<'_>) -> syn::Result<Written> {
         return Ok(Written { name, value: None });
     }
     let value = Some(input.parse()?);
+    if !input.is_empty() {
+        return Err(input.error("expected `,` before the next argument"));
+    }
     Ok(Written { name, value })
 }
 

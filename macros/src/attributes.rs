@@ -11,6 +11,8 @@ pub(crate) struct Attributes {
     pub(crate) conditions: Vec<Attribute>,
     /// All others that a plain test may have, in the user's order.
     pub(crate) kept: Vec<Attribute>,
+    /// Another macro has been here and may have changed the function.
+    pub(crate) is_rewritten: bool,
     /// When a panic is what the test wants.
     pub(crate) should_panic: Option<ShouldPanic>,
 }
@@ -29,6 +31,7 @@ impl Attributes {
         let mut errors = Vec::new();
         for attribute in attributes {
             if let Some(message) = refusal(&attribute) {
+                sorted.is_rewritten |= written_by_a_macro(&attribute).is_some();
                 errors.push(syn::Error::new_spanned(&attribute, message));
                 continue;
             }
@@ -45,44 +48,37 @@ impl Attributes {
     }
 }
 
-/// Why this attribute cannot stay: every one that makes a test, too, would make a second one.
+/// Why this attribute cannot stay: every other one that makes a test would make a second one.
 fn refusal(attribute: &Attribute) -> Option<String> {
     let path = attribute.path();
-    let name = path
-        .to_token_stream()
-        .to_string()
-        .replace(char::is_whitespace, "");
-    let last = path.segments.last()?.ident.to_string();
-    match last.as_str() {
-        "test" if made_by_rstest(attribute) => Some(
-            "`#[rstest]` takes only an attribute called `test` for a test's and has added `#[test]`; \
+    let written = written_by_a_macro(attribute).unwrap_or_else(|| {
+        let path = path.to_token_stream().to_string();
+        format!("#[{}]", path.replace(char::is_whitespace, ""))
+    });
+    match path.segments.last()?.ident.to_string().as_str() {
+        "test" if written.contains("rstest") => Some(
+            "`#[rstest]` takes only an attribute called `test` for a test's and has added `#[test]`: \
              write `#[vcluster_harness::test(..)]` or `#[test_attr(vcluster_test(..))]` below `#[rstest]`"
                 .to_owned(),
         ),
         "test" | "vcluster_test" | "wasm_bindgen_test" | "bench" => Some(format!(
-            "a second test attribute would run this test twice: delete the line `#[{name}]`, \
-             `#[vcluster_test]` makes the test and its runtime"
+            "a second test attribute would run this test twice: delete the line `{written}`; \
+             this one makes the test and its runtime"
         )),
-        "rstest" => Some(format!(
-            "`#[{name}]` must come before this attribute: move it to the line above, \
-             and write this one as `#[vcluster_harness::test(..)]` after the last `#[case]`"
-        )),
-        "test_case" | "case" | "test_matrix" => Some(format!(
-            "`#[{name}]` must be expanded before this attribute: write `#[rstest]` first, \
-             then the cases, then `#[vcluster_harness::test(..)]`"
+        "rstest" | "test_case" | "test_matrix" => Some(format!(
+            "`{written}` must come before this attribute: move it to the line above, \
+             and write this one as `#[vcluster_harness::test(..)]` after the cases"
         )),
         _ => None,
     }
 }
 
-/// The `#[test]` that rstest adds is nowhere in the source: its tokens point at `#[rstest]`.
-fn made_by_rstest(attribute: &Attribute) -> bool {
-    attribute
-        .path()
-        .segments
-        .first()
-        .and_then(|segment| segment.ident.span().source_text())
-        .is_some_and(|text| text.contains("rstest"))
+/// The attribute of the macro that wrote this one, as in `#[tokio::test]` for the `#[test]` it leaves:
+/// the tokens of a macro point at where it stands.
+fn written_by_a_macro(attribute: &Attribute) -> Option<String> {
+    let first = attribute.path().segments.first()?;
+    let text = first.ident.span().source_text()?;
+    text.starts_with("#[").then_some(text)
 }
 
 fn should_panic(attribute: &Attribute) -> Option<ShouldPanic> {

@@ -27,13 +27,17 @@ pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> TokenStream 
     };
     let (attributes, refused) = Attributes::sort(std::mem::take(&mut function.attrs));
     errors.extend(refused);
+    if !attributes.is_rewritten {
+        errors.extend(function::not_async(&function));
+    }
     errors.extend(function::errors(&function));
     if errors.is_empty() {
         test(&arguments, &attributes, &function)
     } else {
         let errors = errors.iter().map(syn::Error::to_compile_error);
         let conditions = &attributes.conditions;
-        quote!(#(#errors)* #(#conditions)* #[allow(dead_code, reason = "reported above")] #function)
+        let function = function::defused(function);
+        quote!(#(#errors)* #(#conditions)* #[allow(unused, reason = "reported above")] #function)
     }
 }
 
@@ -51,6 +55,7 @@ fn test(arguments: &Arguments, attributes: &Attributes, function: &ItemFn) -> To
         conditions,
         kept,
         should_panic,
+        ..
     } = attributes;
     let harness = arguments
         .harness

@@ -3,7 +3,19 @@
 use quote::ToTokens;
 use syn::{FnArg, ItemFn, Safety, Type};
 
-/// Everything about the signature that cannot be a test's.
+/// A function that is not async has no use for a cluster.
+pub(crate) fn not_async(function: &ItemFn) -> Option<syn::Error> {
+    let signature = &function.sig;
+    signature.asyncness.is_none().then(|| {
+        syn::Error::new_spanned(
+            signature.fn_token,
+            "a test that is given a cluster must be `async`: write `async fn`; \
+             if another test attribute stands above this one, delete that line",
+        )
+    })
+}
+
+/// Everything else about the signature that cannot be a test's.
 pub(crate) fn errors(function: &ItemFn) -> Vec<syn::Error> {
     let signature = &function.sig;
     let mut errors = Vec::new();
@@ -11,9 +23,6 @@ pub(crate) fn errors(function: &ItemFn) -> Vec<syn::Error> {
         errors.push(syn::Error::new_spanned(tokens, message));
     };
 
-    if signature.asyncness.is_none() {
-        refuse(&signature.fn_token, not_async(function));
-    }
     if let Some(constness) = &signature.constness {
         refuse(constness, "a test cannot be `const`: delete the word");
     }
@@ -51,23 +60,17 @@ pub(crate) fn errors(function: &ItemFn) -> Vec<syn::Error> {
     errors
 }
 
-fn not_async(function: &ItemFn) -> &'static str {
-    if is_left_by_tokio(function) {
-        "a second test attribute would run this test twice: delete the line `#[tokio::test]`, \
-         `#[vcluster_test]` makes the test and its runtime"
-    } else {
-        "a test that is given a cluster must be `async`: write `async fn`"
+/// The function without what the compiler would complain of once more.
+pub(crate) fn defused(mut function: ItemFn) -> ItemFn {
+    function.sig.constness = None;
+    function.sig.variadic = None;
+    for argument in &mut function.sig.inputs {
+        match argument {
+            FnArg::Receiver(receiver) => receiver.attrs.clear(),
+            FnArg::Typed(argument) => argument.attrs.clear(),
+        }
     }
-}
-
-/// `#[tokio::test]` above ours was expanded first: the function is no longer async and runs its own runtime.
-fn is_left_by_tokio(function: &ItemFn) -> bool {
-    let text = function
-        .block
-        .to_token_stream()
-        .to_string()
-        .replace(char::is_whitespace, "");
-    text.contains("runtime::Builder") && text.contains("block_on(body)")
+    function
 }
 
 fn unusable(kind: &Type) -> Option<&'static str> {
@@ -76,7 +79,6 @@ fn unusable(kind: &Type) -> Option<&'static str> {
             Some("an argument is the test's own: take it by value, without the `&`")
         }
         Type::ImplTrait(_) => Some("an argument is made by its type: name the type"),
-        Type::Infer(_) => Some("an argument is made by its type: name the type instead of `_`"),
         _ => None,
     }
 }

@@ -22,5 +22,3 @@ pub mod slice;
 pub mod testing;
 pub mod version;
 pub mod wait;
-
-pub use vcluster_macros::{test, vcluster_test};

@@ -1,5 +1,1 @@
 //! asset
-
-mod component;
-
-pub use component::Component;

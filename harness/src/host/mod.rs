@@ -1,1 +1,18 @@
-//! host
+//! Hosts: the real clusters in which virtual clusters live. Found or made, never owned by a test.
+
+mod archive;
+mod cluster;
+mod crypto;
+mod engine;
+mod error;
+mod image;
+pub mod kind;
+mod kubeconfig;
+mod lock;
+mod node;
+mod service_range;
+
+pub use cluster::HostCluster;
+pub use crypto::install_provider;
+pub use engine::Engine;
+pub use error::Error;

@@ -1,0 +1,126 @@
+//! A host: the real cluster in which virtual clusters live. A handle; nothing ends when it is dropped.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio::sync::OnceCell;
+
+use super::{Error, image::ImageStore, kubeconfig::failed, service_range::discover};
+
+/// A host that is up. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct HostCluster {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    facts: HostFacts,
+    service_range: OnceCell<IpNet>,
+}
+
+/// What the maker or finder of a host knows of it.
+#[derive(Debug)]
+pub(super) struct HostFacts {
+    pub(super) name: String,
+    pub(super) kubeconfig: Kubeconfig,
+    pub(super) endpoint: Option<IpAddr>,
+    pub(super) node_addresses: Vec<IpAddr>,
+    pub(super) images: ImageStore,
+}
+
+impl HostCluster {
+    pub(super) fn new(facts: HostFacts) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                facts,
+                service_range: OnceCell::new(),
+            }),
+        }
+    }
+
+    /// Its name: the kind cluster's, or the context's.
+    pub fn name(&self) -> &str {
+        &self.inner.facts.name
+    }
+
+    /// A kubeconfig with this host alone in it.
+    pub fn kubeconfig(&self) -> &Kubeconfig {
+        &self.inner.facts.kubeconfig
+    }
+
+    /// A new client, bound to the current runtime. Clients are not shared between runtimes.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be used.
+    pub async fn client(&self) -> Result<Client, Error> {
+        client(self.kubeconfig(), self.name()).await
+    }
+
+    /// Where this process reaches the node ports of the host; `None` means through port-forward only.
+    pub fn endpoint_address(&self) -> Option<IpAddr> {
+        self.inner.facts.endpoint
+    }
+
+    /// The addresses of its nodes.
+    pub fn node_addresses(&self) -> &[IpAddr] {
+        &self.inner.facts.node_addresses
+    }
+
+    /// Addresses that a certificate has to name so that a server behind a node port can be reached.
+    pub fn addresses_for_sans(&self) -> Vec<IpAddr> {
+        let mut addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
+        addresses.extend(self.endpoint_address());
+        addresses.extend(self.node_addresses());
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
+    /// The range that it allots service addresses from; asked once, then remembered.
+    ///
+    /// # Errors
+    /// The host does not answer, or gives no way to find out.
+    pub async fn service_range(&self) -> Result<IpNet, Error> {
+        let find = async || discover(&self.client().await?, self.name()).await;
+        self.inner
+            .service_range
+            .get_or_try_init(find)
+            .await
+            .copied()
+    }
+
+    /// Is it still there? After a failed request this tells whether somebody deleted or stopped it.
+    ///
+    /// # Errors
+    /// Its container is gone or not running.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.inner.facts.images.check().await
+    }
+}
+
+/// A client for `kubeconfig` that uses nothing else of this machine.
+pub(super) async fn client(kubeconfig: &Kubeconfig, host: &str) -> Result<Client, Error> {
+    super::install_provider();
+    let mut config =
+        Config::from_custom_kubeconfig(kubeconfig.clone(), &KubeConfigOptions::default())
+            .await
+            .map_err(failed(format!("host {host}")))?;
+    let named_proxy = kubeconfig
+        .clusters
+        .iter()
+        .filter_map(|cluster| cluster.cluster.as_ref())
+        .any(|cluster| cluster.proxy_url.is_some());
+    if !named_proxy {
+        // Else the proxy of the environment would be asked for a port of this machine.
+        config.proxy_url = None;
+    }
+    Client::try_from(config).map_err(Error::api(host, "make a client"))
+}

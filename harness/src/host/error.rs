@@ -1,0 +1,336 @@
+//! What can go wrong with a host, and what to do about it.
+
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
+
+/// A host could not be found, made, reached or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No socket of a Docker engine exists.
+    #[error(
+        "no Docker engine found (looked at {looked_at}): install and start one \
+         (`sudo apt-get install docker.io && sudo systemctl start docker`, or Docker Desktop), \
+         or name it in DOCKER_HOST, or use another host with VCLUSTER_TEST_HOST=kubeconfig:PATH"
+    )]
+    NoEngine {
+        /// The places, in order.
+        looked_at: String,
+    },
+    /// The engine's socket is there but this user may not use it.
+    #[error(
+        "this user may not use the Docker engine at {endpoint}: add the user to the group `docker` \
+         (`sudo usermod -aG docker $USER`, then log in again), or use rootless Docker"
+    )]
+    EngineForbidden {
+        /// Where the engine listens.
+        endpoint: String,
+        /// The refusal.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nobody answers at the engine's address.
+    #[error(
+        "the Docker engine at {endpoint} does not answer, so it is probably stopped: start it \
+         (`sudo systemctl start docker`, or open Docker Desktop)"
+    )]
+    EngineStopped {
+        /// Where the engine should listen.
+        endpoint: String,
+        /// The failure.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// `DOCKER_HOST` or the Docker context names something that cannot be used.
+    #[error(
+        "`{endpoint}` (from {origin}) is not an address of a Docker engine that can be used here; \
+         expected unix://PATH, tcp://HOST:PORT or https://HOST:PORT"
+    )]
+    EngineAddress {
+        /// What was given.
+        endpoint: String,
+        /// Where it was given.
+        origin: &'static str,
+    },
+    /// The engine refused a request.
+    #[error("the Docker engine could not {step} {object}")]
+    Engine {
+        /// What was asked, such as `create container`.
+        step: &'static str,
+        /// Of what.
+        object: String,
+        /// The engine's answer.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The engine cannot run privileged containers, which a node is.
+    #[error(
+        "the Docker engine cannot run the privileged container {node}: give the engine all \
+         capabilities (run it outside an unprivileged container), and use version 23 or newer, \
+         which does without CAP_SYS_RESOURCE"
+    )]
+    Privileges {
+        /// The container.
+        node: String,
+        /// The engine's answer.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The node image is not in the engine.
+    #[error("the node image {image} is not in the Docker engine; run `cargo vcluster doctor`")]
+    NodeImage {
+        /// The reference.
+        image: String,
+        /// The engine's answer.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// An option of a host means nothing.
+    #[error("`{value}` is not a valid {option} of a host: {reason}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A command in a node failed.
+    #[error("`{command}` failed with code {code} on node {node}{}", tail(.output))]
+    Command {
+        /// The node.
+        node: String,
+        /// What was run.
+        command: String,
+        /// Its exit code.
+        code: i64,
+        /// The end of its output.
+        output: String,
+    },
+    /// A command in a node did not end.
+    #[error(
+        "`{command}` on node {node} did not end within {:.0} s{}",
+        .waited.as_secs_f64(),
+        tail(.output)
+    )]
+    CommandTimeout {
+        /// The node.
+        node: String,
+        /// What was run.
+        command: String,
+        /// How long it was waited for.
+        waited: Duration,
+        /// The end of its output so far.
+        output: String,
+    },
+    /// The host's container is not there any more.
+    #[error(
+        "the container {container} of the host is gone: somebody deleted it while it was in use; \
+         the next run makes a new host"
+    )]
+    Gone {
+        /// The container.
+        container: String,
+    },
+    /// The host's container is there but not running.
+    #[error(
+        "the container {container} of the host is not running ({state}): it, or the engine, was \
+         stopped while it was in use; the next run starts it again"
+    )]
+    NotRunning {
+        /// The container.
+        container: String,
+        /// What the engine says about it.
+        state: String,
+    },
+    /// Something did not become ready in time.
+    #[error(
+        "host {host}: {awaited} not ready within {:.0} s; last seen: {last_seen}",
+        .waited.as_secs_f64()
+    )]
+    NotReady {
+        /// The host.
+        host: String,
+        /// What was awaited.
+        awaited: String,
+        /// How long.
+        waited: Duration,
+        /// What it looked like last.
+        last_seen: String,
+    },
+    /// A cluster of this name is there already.
+    #[error("there is a kind cluster {name} already; delete it first, or choose another name")]
+    Exists {
+        /// The cluster.
+        name: String,
+    },
+    /// A cluster of ours was never finished: its maker was killed, or parts of it were deleted.
+    #[error("the host {name} is half-made ({reason}); the next run replaces it")]
+    HalfMade {
+        /// The cluster.
+        name: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// A cluster that is not ours is broken, so it is not replaced.
+    #[error(
+        "the kind cluster {name} was not made here and cannot be used: {reason}; repair it, or \
+         delete it with `kind delete cluster --name {name}`"
+    )]
+    Foreign {
+        /// The cluster.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A kubeconfig could not be read or used.
+    #[error("could not use the kubeconfig of {origin}")]
+    Kubeconfig {
+        /// A file, or a host.
+        origin: String,
+        /// The failure.
+        #[source]
+        source: kube::config::KubeconfigError,
+    },
+    /// A kubeconfig lacks something.
+    #[error("the kubeconfig of {origin} cannot be used: {reason}")]
+    KubeconfigContent {
+        /// A file, or a host.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A request to the host's API server failed.
+    #[error("could not {step} on host {host}")]
+    Api {
+        /// The host.
+        host: String,
+        /// What was asked.
+        step: String,
+        /// The failure.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// A cluster of somebody else that has not opted in.
+    #[error(
+        "host {host} has not opted in to tests; if virtual clusters may be made there, run\n\
+         \n    {command}\n"
+    )]
+    NotOptedIn {
+        /// The host.
+        host: String,
+        /// The command that opts in.
+        command: String,
+    },
+    /// A host that cannot be given images lacks one.
+    #[error(
+        "image {image} exists on this machine only and cannot be loaded into host {host}: push it to \
+         a registry that the host reaches"
+    )]
+    CannotLoad {
+        /// The host.
+        host: String,
+        /// The image.
+        image: String,
+    },
+    /// An image has no archive here and is not on the node.
+    #[error("image {image} is not on node {node}, and there is no archive of it to load")]
+    NoArchive {
+        /// The node.
+        node: String,
+        /// The image.
+        image: String,
+    },
+    /// An image archive could not be read.
+    #[error("could not read the image archive {}", .path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// The failure.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An image was loaded, yet is not on the node.
+    #[error(
+        "image {image} was loaded into node {node}, yet it is not there: expected {expected}, found \
+         {found}"
+    )]
+    NotLoaded {
+        /// The node.
+        node: String,
+        /// The image.
+        image: String,
+        /// The digest that was expected.
+        expected: String,
+        /// What the node has under this name.
+        found: String,
+    },
+    /// A lock file could not be used.
+    #[error("could not lock {}", .path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// The failure.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Somebody else held a lock too long.
+    #[error(
+        "{} is still held after {:.0} s by {holder}",
+        .path.display(),
+        .waited.as_secs_f64()
+    )]
+    LockTimeout {
+        /// The lock file.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What the holder wrote into it.
+        holder: String,
+    },
+    /// The range of service addresses could not be found out.
+    #[error("could not find out the service range of host {host}: {reason}")]
+    ServiceRange {
+        /// The host.
+        host: String,
+        /// What was seen.
+        reason: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn engine(
+        step: &'static str,
+        object: impl Into<String>,
+    ) -> impl FnOnce(bollard::errors::Error) -> Self {
+        let object = object.into();
+        move |source| Self::Engine {
+            step,
+            object,
+            source,
+        }
+    }
+
+    pub(crate) fn api(host: &str, step: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let (host, step) = (host.to_owned(), step.into());
+        move |source| Self::Api {
+            host,
+            step,
+            source: Box::new(source),
+        }
+    }
+}
+
+/// The last lines of a command's output, on lines of their own.
+fn tail(output: &str) -> String {
+    const LINES: usize = 15;
+    let lines: Vec<&str> = output
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let mut text = String::new();
+    for line in &lines[lines.len().saturating_sub(LINES)..] {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {line}");
+    }
+    text
+}

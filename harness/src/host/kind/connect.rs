@@ -1,0 +1,158 @@
+//! Turns a kind cluster that runs into a host, be it ours or made by the kind command line.
+
+use std::{net::IpAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::{
+        Engine, Error, HostCluster, cluster::HostFacts, image::ImageStore, kubeconfig, node::Node,
+    },
+    container::API_PORT,
+    find::{KindCluster, wiring},
+    labels, nodes, pod_network, ready,
+};
+use crate::deadline::Deadline;
+
+const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+
+/// How long the routes of a restarted cluster may take, its API server's start included.
+const NETWORK: Duration = Duration::from_secs(60);
+
+/// How long a try to reach a node's address directly may take.
+const REACH: Duration = Duration::from_millis(300);
+
+/// What the maker of a cluster leaves in its control-plane node when it is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Completion {
+    /// The pod addresses, when the pod network is set up by us and has to be again after a restart.
+    pub(super) own_pod_network: Option<String>,
+}
+
+impl Completion {
+    /// Marks the cluster as complete. The last thing that is done to a new cluster.
+    pub(super) async fn record(&self, control_plane: &Node) -> Result<(), Error> {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        control_plane.write(labels::READY_FILE, &text).await
+    }
+}
+
+/// Uses `cluster`, which runs, as a host. Never changes it, but for the routes of one of ours that was
+/// restarted.
+///
+/// # Errors
+/// [`Error::HalfMade`] when it is ours and was never finished, [`Error::Foreign`] when it is somebody
+/// else's and cannot be used.
+pub async fn connect(engine: &Engine, cluster: &KindCluster) -> Result<HostCluster, Error> {
+    if cluster.lacks_containers() {
+        return Err(unusable(cluster, "a node is missing"));
+    }
+    let nodes = nodes::of_cluster(engine, cluster).await?;
+    let Some(control_plane) = nodes.first() else {
+        return Err(unusable(cluster, "it has no node"));
+    };
+    let [admin, completion, marker] = control_plane
+        .read_all([ADMIN_CONF, labels::READY_FILE, pod_network::MARKER])
+        .await?;
+    let Some(admin) = admin else {
+        return Err(unusable(cluster, "kubeadm did not finish"));
+    };
+    let completion: Option<Completion> =
+        completion.and_then(|text| serde_json::from_str(&text).ok());
+    if cluster.is_ours && completion.is_none() {
+        return Err(unusable(cluster, "its maker did not finish"));
+    }
+    let host = assemble(engine, cluster, &admin, nodes.clone()).await?;
+    let pods = completion.and_then(|completion| completion.own_pod_network);
+    if let (Some(pods), None) = (pods, marker) {
+        tracing::info!(host = %cluster.name, "setting up the pod network again after a restart");
+        let deadline = Deadline::after("pod network", NETWORK);
+        let client = host.client().await?;
+        ready::api(&client, &cluster.name, deadline).await?;
+        pod_network::join(&client, &cluster.name, &nodes, &pods, deadline).await?;
+    }
+    Ok(host)
+}
+
+/// Starts the containers of `cluster` that are stopped and waits until its nodes are ready again.
+pub(super) async fn resume(
+    engine: &Engine,
+    cluster: &KindCluster,
+    deadline: Deadline,
+) -> Result<HostCluster, Error> {
+    let stopped = cluster.containers.iter().filter(|found| !found.is_running);
+    let since = jiff::Timestamp::now();
+    nodes::start(engine, stopped.map(|found| found.name.as_str())).await?;
+    let host = connect(engine, cluster).await?;
+    let count = cluster.nodes().count();
+    ready::ready(
+        &host.client().await?,
+        &cluster.name,
+        count,
+        Some(since),
+        deadline,
+    )
+    .await?;
+    Ok(host)
+}
+
+/// Uses a cluster that is being made; kubeadm has finished.
+pub(super) async fn of_new(
+    engine: &Engine,
+    cluster: &KindCluster,
+    nodes: &[Node],
+) -> Result<HostCluster, Error> {
+    let admin = match nodes.first() {
+        Some(control_plane) => control_plane.read(ADMIN_CONF).await?,
+        None => None,
+    };
+    let admin = admin.ok_or_else(|| unusable(cluster, "kubeadm did not finish"))?;
+    assemble(engine, cluster, &admin, nodes.to_vec()).await
+}
+
+async fn assemble(
+    engine: &Engine,
+    cluster: &KindCluster,
+    admin_conf: &str,
+    nodes: Vec<Node>,
+) -> Result<HostCluster, Error> {
+    let Some(entrance) = cluster.api_container() else {
+        return Err(unusable(cluster, "it has no control plane"));
+    };
+    let entrance = wiring(engine, &entrance.name).await?;
+    let Some(api) = entrance.api else {
+        return Err(unusable(cluster, "its API server's port is not published"));
+    };
+    let node_addresses: Vec<IpAddr> = nodes.iter().map(|node| node.address).collect();
+    let endpoint = match node_addresses.first() {
+        Some(address) if engine.is_local() && is_reachable(*address).await => Some(*address),
+        _ => None,
+    };
+    Ok(HostCluster::new(HostFacts {
+        name: cluster.name.clone(),
+        kubeconfig: kubeconfig::from_admin_conf(
+            admin_conf,
+            &cluster.name,
+            &format!("https://{api}"),
+        )?,
+        endpoint,
+        node_addresses,
+        images: ImageStore::of_nodes(nodes),
+    }))
+}
+
+/// On Linux the machine sees its containers; where they live in a virtual machine it does not.
+async fn is_reachable(address: IpAddr) -> bool {
+    let connect = tokio::net::TcpStream::connect((address, API_PORT));
+    matches!(tokio::time::timeout(REACH, connect).await, Ok(Ok(_)))
+}
+
+fn unusable(cluster: &KindCluster, reason: &str) -> Error {
+    let (name, reason) = (cluster.name.clone(), reason.to_owned());
+    if cluster.is_ours {
+        Error::HalfMade { name, reason }
+    } else {
+        Error::Foreign { name, reason }
+    }
+}

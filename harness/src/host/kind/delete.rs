@@ -1,0 +1,51 @@
+//! Deletes kind clusters by label, with their anonymous volumes.
+
+use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use futures::future::try_join_all;
+
+use super::{
+    super::{Engine, Error, node::is_not_found},
+    find,
+};
+
+/// Deletes the kind cluster called `name`; one that does not exist is deleted already.
+///
+/// The network `kind` stays, as with kind: other clusters use it.
+///
+/// # Errors
+/// The engine does not answer or refuses.
+pub async fn delete(engine: &Engine, name: &str) -> Result<(), Error> {
+    let Some(cluster) = find::find(engine, name).await? else {
+        return Ok(());
+    };
+    let removals = cluster
+        .containers
+        .iter()
+        .map(|container| remove(engine, &container.name));
+    try_join_all(removals).await.map(drop)
+}
+
+async fn remove(engine: &Engine, container: &str) -> Result<(), Error> {
+    let options = RemoveContainerOptionsBuilder::default()
+        .force(true)
+        .v(true)
+        .build();
+    match engine
+        .docker()
+        .remove_container(container, Some(options))
+        .await
+    {
+        Ok(()) => Ok(()),
+        Err(error) if is_not_found(&error) || is_under_way(&error) => Ok(()),
+        Err(source) => Err(Error::engine("remove", container)(source)),
+    }
+}
+
+/// Somebody else is removing it.
+fn is_under_way(error: &bollard::errors::Error) -> bool {
+    matches!(
+        error,
+        bollard::errors::Error::DockerResponseServerError { status_code: 409, message }
+            if message.contains("already in progress")
+    )
+}

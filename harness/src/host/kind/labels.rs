@@ -1,0 +1,14 @@
+//! Labels on node containers: kind's own, by which its command line finds them, and ours.
+
+/// The cluster that a container belongs to.
+pub(super) const CLUSTER: &str = "io.x-k8s.kind.cluster";
+/// What the container is in it.
+pub(super) const ROLE: &str = "io.x-k8s.kind.role";
+/// Present on what we made: only that may be replaced without asking.
+pub(super) const MADE_BY: &str = "vcluster-test.dev/made-by";
+/// The value of [`MADE_BY`].
+pub(super) const MADE_BY_US: &str = "vcluster-test";
+/// How many nodes the cluster has when it is complete.
+pub(super) const NODES: &str = "vcluster-test.dev/nodes";
+/// A file in the control-plane node, written last: a cluster of ours without it is half-made.
+pub(super) const READY_FILE: &str = "/kind/vcluster-test-ready";

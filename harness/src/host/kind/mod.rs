@@ -1,0 +1,23 @@
+//! Hosts that are kind clusters: node containers driven through the Docker API, with kind's labels and
+//! network, so that the `kind` command line sees and deletes them. No command line is needed.
+
+mod addons;
+mod connect;
+mod container;
+mod create;
+mod delete;
+mod find;
+mod kubeadm;
+mod labels;
+mod machine;
+mod network;
+mod nodes;
+mod options;
+mod pod_network;
+mod ready;
+
+pub use connect::connect;
+pub use create::create;
+pub use delete::delete;
+pub use find::{KindCluster, KindContainer, NodeRole, find, list};
+pub use options::{KindOptions, Mount, Port};

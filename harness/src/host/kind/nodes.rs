@@ -1,0 +1,109 @@
+//! Makes and starts the containers of a kind cluster, and finds those that run.
+
+use bollard::{errors::Error as DockerError, query_parameters::CreateContainerOptionsBuilder};
+use futures::future::try_join_all;
+
+use super::{
+    super::{
+        Engine, Error,
+        node::{Node, is_not_found},
+    },
+    container::{self, Machine},
+    find::{KindCluster, NodeRole, wiring},
+    network,
+    options::KindOptions,
+};
+
+/// Makes the containers of all nodes; their ids go into `made`, so that they can be undone.
+pub(super) async fn make(
+    engine: &Engine,
+    options: &KindOptions,
+    machine: &Machine,
+    made: &mut Vec<String>,
+) -> Result<(), Error> {
+    for (position, name) in options.node_names().iter().enumerate() {
+        let role = role(position);
+        let body = container::body(name, role, options, network::NAME, machine);
+        let parameters = CreateContainerOptionsBuilder::default().name(name).build();
+        let created = engine
+            .docker()
+            .create_container(Some(parameters), body)
+            .await
+            .map_err(|source| refused(options, name, source))?;
+        made.push(created.id);
+    }
+    Ok(())
+}
+
+/// Starts the containers with these names, all at once.
+pub(super) async fn start(
+    engine: &Engine,
+    names: impl IntoIterator<Item = &str>,
+) -> Result<(), Error> {
+    let starts = names.into_iter().map(|name| async move {
+        match engine.docker().start_container(name, None).await {
+            Ok(()) => Ok(()),
+            // It was started by somebody else.
+            Err(DockerError::DockerResponseServerError {
+                status_code: 304, ..
+            }) => Ok(()),
+            Err(source) if lacks_privileges(&source) => Err(Error::Privileges {
+                node: name.to_owned(),
+                source,
+            }),
+            Err(source) => Err(Error::engine("start container", name)(source)),
+        }
+    });
+    try_join_all(starts).await.map(drop)
+}
+
+/// The nodes just made from `options`, the control plane first.
+pub(super) async fn of_options(engine: &Engine, options: &KindOptions) -> Result<Vec<Node>, Error> {
+    let names = options.node_names();
+    try_join_all(names.iter().map(|name| node(engine, name))).await
+}
+
+/// The nodes of a running cluster, control planes first.
+pub(super) async fn of_cluster(engine: &Engine, cluster: &KindCluster) -> Result<Vec<Node>, Error> {
+    try_join_all(cluster.nodes().map(|found| node(engine, &found.name))).await
+}
+
+/// The role of the node at `position` among those of the options.
+pub(super) fn role(position: usize) -> NodeRole {
+    if position == 0 {
+        NodeRole::ControlPlane
+    } else {
+        NodeRole::Worker
+    }
+}
+
+async fn node(engine: &Engine, name: &str) -> Result<Node, Error> {
+    Ok(Node {
+        engine: engine.clone(),
+        name: name.to_owned(),
+        address: wiring(engine, name).await?.address,
+    })
+}
+
+fn refused(options: &KindOptions, node: &str, source: DockerError) -> Error {
+    match source {
+        source if is_not_found(&source) => Error::NodeImage {
+            image: options.image.clone(),
+            source,
+        },
+        DockerError::DockerResponseServerError {
+            status_code: 409, ..
+        } => Error::Exists {
+            name: options.name.clone(),
+        },
+        source => Error::engine("create container", node)(source),
+    }
+}
+
+/// The engine has no code for this, only texts of the layers below it.
+fn lacks_privileges(error: &DockerError) -> bool {
+    let DockerError::DockerResponseServerError { message, .. } = error else {
+        return false;
+    };
+    message.contains("operation not permitted") || message.contains("permission denied")
+}

@@ -1,0 +1,251 @@
+//! A node of a kind cluster: a container in which commands run and files lie.
+
+use std::{net::IpAddr, pin::Pin, time::Duration};
+
+use bollard::{
+    container::LogOutput,
+    exec::{CreateExecOptions, StartExecOptions, StartExecResults},
+};
+use futures::StreamExt as _;
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
+
+use super::{Engine, Error};
+use crate::deadline::Deadline;
+
+/// A container that is a Kubernetes node.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) name: String,
+    pub(crate) address: IpAddr,
+}
+
+/// What a command reads.
+pub(crate) type Input = Pin<Box<dyn AsyncRead + Send>>;
+
+/// A command to run in a node.
+pub(crate) struct Command {
+    arguments: Vec<String>,
+    input: Option<Input>,
+    deadline: Deadline,
+}
+
+/// Limit of a command that should end at once.
+const SHORT: Duration = Duration::from_secs(30);
+
+impl Command {
+    /// A command that should end at once.
+    pub(crate) fn new<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
+            input: None,
+            deadline: Deadline::after("command", SHORT),
+        }
+    }
+
+    /// Gives it something to read.
+    pub(crate) fn input(mut self, input: impl AsyncRead + Send + 'static) -> Self {
+        self.input = Some(Box::pin(input));
+        self
+    }
+
+    /// Lets it run until `deadline`.
+    pub(crate) fn deadline(mut self, deadline: Deadline) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    fn title(&self) -> String {
+        const LIMIT: usize = 100;
+        let text = self.arguments.join(" ");
+        match text.char_indices().nth(LIMIT) {
+            Some((end, _)) => format!("{} …", &text[..end]),
+            None => text,
+        }
+    }
+}
+
+impl Node {
+    /// Runs `command`; its standard output. Any exit code but 0 is an error with the output's end.
+    pub(crate) async fn run(&self, mut command: Command) -> Result<Vec<u8>, Error> {
+        let title = command.title();
+        let deadline = command.deadline;
+        let mut output = Output::default();
+        let ended = tokio::time::timeout_at(
+            deadline.instant(),
+            self.exec(command.arguments, command.input.take(), &mut output),
+        )
+        .await;
+        match ended {
+            Ok(Ok(0)) => Ok(output.standard),
+            Ok(Ok(code)) => Err(Error::Command {
+                node: self.name.clone(),
+                command: title,
+                code,
+                output: output.text(),
+            }),
+            Ok(Err(source)) => Err(self.explain("run a command in", source).await),
+            Err(_) => Err(Error::CommandTimeout {
+                node: self.name.clone(),
+                command: title,
+                waited: deadline.limit(),
+                output: output.text(),
+            }),
+        }
+    }
+
+    /// Reads a file; `None` when there is no such file.
+    pub(crate) async fn read(&self, path: &str) -> Result<Option<String>, Error> {
+        let [content] = self.read_all([path]).await?;
+        Ok(content)
+    }
+
+    /// Reads several files at once.
+    pub(crate) async fn read_all<const N: usize>(
+        &self,
+        paths: [&str; N],
+    ) -> Result<[Option<String>; N], Error> {
+        // Each file becomes a mark, its content and a zero byte.
+        let script =
+            r#"for f; do [ -f "$f" ] && printf 1 && cat "$f" || printf 0; printf '\0'; done"#;
+        let mut arguments = vec!["sh", "-c", script, "sh"];
+        arguments.extend(paths);
+        let output = self.run(Command::new(arguments)).await?;
+        let text = String::from_utf8_lossy(&output);
+        let mut contents = text
+            .split('\0')
+            .map(|part| part.strip_prefix('1').map(str::to_owned));
+        Ok(paths.map(|_| contents.next().flatten()))
+    }
+
+    /// Writes a file and the directories above it.
+    pub(crate) async fn write(&self, path: &str, content: &str) -> Result<(), Error> {
+        let script = r#"mkdir -p "$(dirname "$1")" && cat > "$1.new" && mv "$1.new" "$1""#;
+        let input = std::io::Cursor::new(content.as_bytes().to_vec());
+        self.run(Command::new(["sh", "-c", script, "sh", path]).input(input))
+            .await
+            .map(drop)
+    }
+
+    async fn exec(
+        &self,
+        arguments: Vec<String>,
+        input: Option<Input>,
+        output: &mut Output,
+    ) -> Result<i64, bollard::errors::Error> {
+        let docker = self.engine.docker();
+        let options = CreateExecOptions {
+            attach_stdin: Some(input.is_some()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            cmd: Some(arguments),
+            privileged: Some(true),
+            ..CreateExecOptions::default()
+        };
+        let id = docker.create_exec(&self.name, options).await?.id;
+        let start = StartExecOptions {
+            output_capacity: Some(64 * 1024),
+            ..StartExecOptions::default()
+        };
+        let StartExecResults::Attached {
+            output: mut stream,
+            input: mut writer,
+        } = docker.start_exec(&id, Some(start)).await?
+        else {
+            return Ok(0);
+        };
+        let feed = async {
+            if let Some(mut input) = input {
+                // A command that ends early closes its input; its exit code tells the rest.
+                if let Err(error) = tokio::io::copy(&mut input, &mut writer).await {
+                    tracing::debug!(%error, "a command did not read all of its input");
+                }
+                drop(writer.shutdown().await);
+            }
+        };
+        let collect = async {
+            while let Some(part) = stream.next().await {
+                output.take(part?);
+            }
+            Ok::<_, bollard::errors::Error>(())
+        };
+        // Both end by themselves: the output when the command ends, the input when it is read or refused.
+        let ((), collected) = tokio::join!(feed, collect);
+        collected?;
+        let state = docker.inspect_exec(&id).await?;
+        Ok(state.exit_code.unwrap_or_default())
+    }
+
+    /// Finds out whether a failed request means that the container is gone or stopped.
+    async fn explain(&self, step: &'static str, source: bollard::errors::Error) -> Error {
+        match self.check().await {
+            Err(error @ (Error::Gone { .. } | Error::NotRunning { .. })) => error,
+            _ => Error::engine(step, self.name.clone())(source),
+        }
+    }
+
+    /// Is the container there and running?
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        let inspected = self
+            .engine
+            .docker()
+            .inspect_container(&self.name, None)
+            .await;
+        let state = match inspected {
+            Ok(container) => container.state.unwrap_or_default(),
+            Err(error) if is_not_found(&error) => {
+                return Err(Error::Gone {
+                    container: self.name.clone(),
+                });
+            }
+            Err(source) => return Err(Error::engine("inspect", self.name.clone())(source)),
+        };
+        if state.running == Some(true) {
+            return Ok(());
+        }
+        Err(Error::NotRunning {
+            container: self.name.clone(),
+            state: state
+                .status
+                .map_or_else(|| "state unknown".to_owned(), |status| status.to_string()),
+        })
+    }
+}
+
+/// Does the engine say that there is no such thing?
+pub(crate) fn is_not_found(error: &bollard::errors::Error) -> bool {
+    matches!(
+        error,
+        bollard::errors::Error::DockerResponseServerError {
+            status_code: 404,
+            ..
+        }
+    )
+}
+
+/// What a command wrote: everything it wrote to standard output, and both streams for people.
+#[derive(Default)]
+struct Output {
+    standard: Vec<u8>,
+    errors: Vec<u8>,
+}
+
+impl Output {
+    fn take(&mut self, part: LogOutput) {
+        match part {
+            LogOutput::StdErr { message } => self.errors.extend_from_slice(&message),
+            LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                self.standard.extend_from_slice(&message);
+            }
+            LogOutput::StdIn { .. } => {}
+        }
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "{}\n{}",
+            String::from_utf8_lossy(&self.standard),
+            String::from_utf8_lossy(&self.errors)
+        )
+    }
+}

@@ -1,6 +1,0 @@
-use vcluster_macros::vcluster_test;
-
-#[vcluster_test(version = "newest")]
-async fn test() {}
-
-fn main() {}

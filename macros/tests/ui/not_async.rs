@@ -1,6 +1,0 @@
-use vcluster_macros::vcluster_test;
-
-#[vcluster_test]
-fn test() {}
-
-fn main() {}

@@ -1,6 +1,0 @@
-use vcluster_macros::vcluster_test;
-
-#[vcluster_test(flavor = "multi-thread")]
-async fn test() {}
-
-fn main() {}

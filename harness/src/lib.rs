@@ -22,3 +22,5 @@ pub mod slice;
 pub mod testing;
 pub mod version;
 pub mod wait;
+
+pub use vcluster_macros::{test, vcluster_test};

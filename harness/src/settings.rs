@@ -62,6 +62,10 @@ pub enum HostChoice {
 
 /// Everything the environment may say.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a variable of its own"
+)]
 pub struct Settings {
     /// `VCLUSTER_TEST_KEEP`: `never`, `failed` or `always`; `None` when unset.
     pub keep: Option<Keep>,
@@ -87,6 +91,10 @@ pub struct Settings {
     pub cache: PathBuf,
     /// `VCLUSTER_TEST_LOG`, else `RUST_LOG`: the tracing filter.
     pub log: Option<String>,
+    /// `VCLUSTER_TEST_SKIP=1`: tests pass without being run, and say so; unless `VCLUSTER_TEST_REQUIRE=1`.
+    pub skip: bool,
+    /// `CI`: what elsewhere is a warning is a failure.
+    pub ci: bool,
 }
 
 /// A variable with a value that means nothing.
@@ -146,6 +154,11 @@ impl Settings {
             reaper: flag(env, "VCLUSTER_TEST_REAPER")?.unwrap_or(true),
             cache: cache_directory(env),
             log: env.get("VCLUSTER_TEST_LOG").or_else(|| env.get("RUST_LOG")),
+            skip: flag(env, "VCLUSTER_TEST_SKIP")?.unwrap_or(false)
+                && !flag(env, "VCLUSTER_TEST_REQUIRE")?.unwrap_or(false),
+            ci: env
+                .get("CI")
+                .is_some_and(|value| value != "false" && value != "0"),
         })
     }
 

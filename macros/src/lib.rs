@@ -1,1 +1,28 @@
-//! macros
+//! The attribute behind `vcluster_harness::vcluster_test`: it parses, expands and stops.
+//!
+//! It knows nothing of Kubernetes; what a test does is in `vcluster_harness::testing`. Only that crate is
+//! promised to users: depend on it, not on this one.
+
+mod arguments;
+mod attributes;
+mod expand;
+mod function;
+mod values;
+
+/// Gives an async test a Kubernetes of its own. Documented as `vcluster_harness::vcluster_test`.
+#[proc_macro_attribute]
+pub fn vcluster_test(
+    arguments: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    expand::expand(arguments.into(), &item.into()).into()
+}
+
+/// The same attribute under the one name that rstest takes for a test's.
+#[proc_macro_attribute]
+pub fn test(
+    arguments: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    expand::expand(arguments.into(), &item.into()).into()
+}

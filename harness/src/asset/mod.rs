@@ -1,1 +1,5 @@
 //! asset
+
+mod component;
+
+pub use component::Component;

@@ -22,6 +22,8 @@ pub mod key {
     pub const MACHINE: &str = "vcluster-test.dev/machine";
     /// Label: the virtual cluster's name.
     pub const CLUSTER: &str = "vcluster-test.dev/cluster";
+    /// Label: the pod that a virtual cluster's API server runs in.
+    pub const CONTROL_PLANE: &str = "vcluster-test.dev/control-plane";
     /// Label: what the harness makes is found by it.
     pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
     /// The value of [`MANAGED_BY`].

@@ -1,1 +1,24 @@
-//! testing
+//! What `#[vcluster_test]` expands to: a specification, arguments by type, and the run of one test.
+//!
+//! The attribute knows nothing of clusters and this module nothing of syntax. Where clusters come from is
+//! behind [`Backend`], so that the order of events is tested without any.
+
+mod argument;
+mod backend;
+mod clean_up;
+mod current;
+mod outcome;
+mod report;
+mod run;
+mod spec;
+mod telemetry;
+mod verdict;
+
+pub use self::{
+    argument::{Argument, ArgumentError, Given, Need, needs},
+    backend::{Backend, Explanation, SetUpError},
+    current::{Current, current},
+    outcome::Outcome,
+    run::run_on,
+    spec::{Flavor, TestInfo, TestSpec},
+};

@@ -1,0 +1,185 @@
+//! Where bundles go: `target/vcluster/<run>/<test>`, with a link `latest` to the newest run.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::settings::{Environment, ProcessEnvironment, Settings};
+
+/// The directory of this run's bundles. Nothing is written before there is a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifacts {
+    root: PathBuf,
+    run: String,
+}
+
+impl Artifacts {
+    /// What the settings say, else the target directory that this test was built in.
+    pub fn new(settings: &Settings) -> Self {
+        let root = settings.artifacts.clone().unwrap_or_else(|| {
+            let program = std::env::current_exe().unwrap_or_default();
+            target_directory(&program, &ProcessEnvironment).join("vcluster")
+        });
+        Self {
+            root,
+            run: run_id(&ProcessEnvironment),
+        }
+    }
+
+    /// Makes a new directory for a test. A test that fails again, or has two clusters, gets another.
+    pub(super) fn create(&self, test: &str) -> io::Result<PathBuf> {
+        let run = self.root.join(&self.run);
+        fs::create_dir_all(&run)?;
+        let name = file_name(test);
+        let mut path = run.join(&name);
+        let mut number = 1;
+        while let Err(error) = fs::create_dir(&path) {
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(error);
+            }
+            number += 1;
+            path = run.join(format!("{name}-{number}"));
+        }
+        // A convenience, and on some file systems impossible.
+        if let Err(error) = self.point_latest() {
+            tracing::debug!(%error, "no link to the latest run");
+        }
+        Ok(path)
+    }
+
+    /// Replaced in one step: other test processes do the same.
+    fn point_latest(&self) -> io::Result<()> {
+        let new = self.root.join(format!(".latest-{}", std::process::id()));
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::os::unix::fs::symlink(&self.run, &new)?;
+        fs::rename(&new, self.root.join("latest"))
+    }
+}
+
+/// nextest's run, which has many processes; else this process.
+fn run_id(env: &impl Environment) -> String {
+    static THIS_PROCESS: LazyLock<String> = LazyLock::new(|| {
+        let now = Timestamp::now().to_zoned(TimeZone::UTC);
+        format!("{}-{}", now.strftime("%Y%m%dT%H%M%S"), std::process::id())
+    });
+    env.get("NEXTEST_RUN_ID")
+        .map_or_else(|| THIS_PROCESS.clone(), |id| file_name(&id))
+}
+
+/// cargo marks its target directory; a test binary lies somewhere below it.
+fn target_directory(program: &Path, env: &impl Environment) -> PathBuf {
+    let is_target =
+        |path: &&Path| path.join("CACHEDIR.TAG").exists() || path.join(".rustc_info.json").exists();
+    let is_workspace = |path: &&Path| path.join("Cargo.lock").exists();
+    let manifest = env.get("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    if let Some(target) = program.ancestors().find(is_target) {
+        return target.to_owned();
+    }
+    if let Some(target) = env.get("CARGO_TARGET_DIR") {
+        return target.into();
+    }
+    manifest
+        .as_deref()
+        .and_then(|manifest| manifest.ancestors().find(is_workspace))
+        .map_or_else(std::env::temp_dir, |workspace| workspace.join("target"))
+}
+
+/// Colons and slashes are not welcome in file names everywhere, nor in what CI uploads.
+pub(super) fn file_name(text: &str) -> String {
+    let mut name: String = text
+        .replace("::", ".")
+        .chars()
+        .map(|char| match char {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' | '_' => char,
+            _ => '_',
+        })
+        .take(120)
+        .collect();
+    if name.trim_matches('.').is_empty() {
+        name.insert_str(0, "unnamed");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn artifacts(root: &Path) -> Artifacts {
+        Artifacts {
+            root: root.to_owned(),
+            run: "r1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn each_failure_gets_a_directory_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let artifacts = artifacts(root.path());
+        let first = artifacts.create("web::answers").unwrap();
+        let second = artifacts.create("web::answers").unwrap();
+        assert_eq!(first, root.path().join("r1/web.answers"));
+        assert_eq!(second, root.path().join("r1/web.answers-2"));
+    }
+
+    #[test]
+    fn latest_leads_to_the_newest_run() {
+        let root = tempfile::tempdir().unwrap();
+        artifacts(root.path()).create("a").unwrap();
+        let newer = Artifacts {
+            run: "r2".to_owned(),
+            ..artifacts(root.path())
+        };
+        newer.create("b").unwrap();
+        assert!(root.path().join("latest/b").is_dir());
+    }
+
+    #[rstest]
+    #[case::a_path("web::answers::case_1", "web.answers.case_1")]
+    #[case::odd_characters("a/b c", "a_b_c")]
+    #[case::nothing_left("..", "unnamed..")]
+    fn a_test_is_a_file_name(#[case] test: &str, #[case] expected: &str) {
+        assert_eq!(file_name(test), expected);
+    }
+
+    #[test]
+    fn the_target_directory_is_that_of_the_program() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("elsewhere");
+        fs::create_dir_all(target.join("debug/deps")).unwrap();
+        fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
+        let program = target.join("debug/deps/web-12");
+        let env = [("CARGO_TARGET_DIR", "/not/this/one")];
+        assert_eq!(target_directory(&program, &env), target);
+    }
+
+    #[test]
+    fn without_a_mark_the_environment_counts() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("Cargo.lock"), "").unwrap();
+        let package = root.path().join("crates/web");
+        let manifest = [("CARGO_MANIFEST_DIR", package.to_str().unwrap())];
+        let program = Path::new("/usr/bin/web");
+        assert_eq!(
+            target_directory(program, &manifest),
+            root.path().join("target")
+        );
+        let set = [("CARGO_TARGET_DIR", "/t")];
+        assert_eq!(target_directory(program, &set), Path::new("/t"));
+    }
+
+    #[test]
+    fn a_run_of_nextest_is_one_run() {
+        assert_eq!(run_id(&[("NEXTEST_RUN_ID", "abc-1")]), "abc-1");
+        assert_eq!(run_id(&[]), run_id(&[]));
+    }
+}

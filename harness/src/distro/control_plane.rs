@@ -1,0 +1,114 @@
+//! A control plane as data: the containers of one pod, less the syncer.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::asset::Component;
+
+/// A control plane, described.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ControlPlane {
+    /// Its containers, in the order in which they are started.
+    pub containers: Vec<Container>,
+    /// Files of its own in [`Volume::Config`], by name.
+    pub files: BTreeMap<&'static str, String>,
+    /// The user and group that all of them run as; the image's own when absent.
+    pub user: Option<i64>,
+    /// The port on which the API is served.
+    pub api_port: u16,
+    /// The path that answers 200 once the API may be used.
+    pub ready_path: &'static str,
+}
+
+/// One container of a control plane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Container {
+    /// Its name in the pod.
+    pub name: &'static str,
+    /// What its image holds.
+    #[serde(serialize_with = "component_name")]
+    pub image: Component,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Environment variables.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<&'static str, String>,
+    /// What it sees of the pod's volumes.
+    pub mounts: Vec<Mount>,
+    /// What it is promised by the host's scheduler.
+    pub requests: Requests,
+}
+
+/// A volume in a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Mount {
+    /// Which volume.
+    pub volume: Volume,
+    /// One file of it; all of it when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<&'static str>,
+    /// Where.
+    pub path: &'static str,
+}
+
+/// The volumes of the control-plane pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Volume {
+    /// The certificates, keys and kubeconfigs of [`crate::pki::Pki`].
+    Pki,
+    /// Configuration files: the distro's and the syncer's.
+    Config,
+    /// Sockets between the containers, in memory.
+    Run,
+    /// The store's data, in memory.
+    Data,
+}
+
+/// What the host's scheduler sets aside. Little, so that many clusters fit; use may exceed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Requests {
+    /// Thousandths of a processor.
+    pub cpu_millis: u32,
+    /// Mebibytes of memory.
+    pub memory_mib: u32,
+}
+
+impl Volume {
+    /// Its name in the pod.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pki => "pki",
+            Self::Config => "config",
+            Self::Run => "run",
+            Self::Data => "data",
+        }
+    }
+
+    /// Where it is by custom.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Pki => "/pki",
+            Self::Config => "/config",
+            Self::Run => "/run/vcluster",
+            Self::Data => "/data",
+        }
+    }
+
+    /// All of it where it is by custom.
+    pub const fn mount(self) -> Mount {
+        Mount {
+            volume: self,
+            file: None,
+            path: self.path(),
+        }
+    }
+}
+
+fn component_name<S: serde::Serializer>(
+    component: &Component,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(component.name())
+}

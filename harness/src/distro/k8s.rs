@@ -1,0 +1,209 @@
+//! Upstream Kubernetes: etcd, kube-apiserver and kube-controller-manager, a container each.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Container, ControlPlane, ControlPlaneContext, Distro, Requests, Scheduling, Volume, egress,
+};
+use crate::{asset::Component, version::KubernetesVersion};
+
+/// Upstream Kubernetes in its official images.
+#[derive(Debug, Clone, Copy)]
+pub struct K8s;
+
+/// The user of distroless images that is nobody in particular.
+const NONROOT: i64 = 65532;
+
+/// Controllers that would do the host's work: the host has the nodes, their addresses, their disks,
+/// and the last word on evictions.
+const HOST_CONTROLLERS: &[&str] = &[
+    "cloud-node-lifecycle-controller",
+    "node-ipam-controller",
+    "node-lifecycle-controller",
+    "persistentvolume-attach-detach-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolume-expander-controller",
+    "taint-eviction-controller",
+    "ttl-controller",
+];
+
+/// Controllers of the same kind that came later: the minor version that brought them, and the name.
+/// An older program refuses to start when it is told to leave out what it does not know.
+const LATER_HOST_CONTROLLERS: &[(u32, &str)] = &[(33, "device-taint-eviction-controller")];
+
+impl Distro for K8s {
+    fn name(&self) -> &'static str {
+        "k8s"
+    }
+
+    fn control_plane(
+        &self,
+        version: KubernetesVersion,
+        cx: &ControlPlaneContext<'_>,
+    ) -> ControlPlane {
+        let mut containers = vec![etcd(), apiserver(cx), controller_manager(version)];
+        if cx.scheduling == Scheduling::Virtual {
+            containers.push(scheduler());
+        }
+        ControlPlane {
+            containers,
+            files: [(egress::FILE, egress::configuration())].into(),
+            user: Some(NONROOT),
+            api_port: 6443,
+            ready_path: "/readyz",
+        }
+    }
+}
+
+/// The store comes first: an API server that finds none waits a second before it asks again.
+fn etcd() -> Container {
+    Container {
+        name: "etcd",
+        image: Component::Etcd,
+        command: command(
+            "etcd",
+            &[
+                "--name=etcd",
+                "--data-dir=/data/etcd",
+                "--listen-client-urls=http://127.0.0.1:2379",
+                "--advertise-client-urls=http://127.0.0.1:2379",
+                "--listen-peer-urls=http://127.0.0.1:2380",
+                "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+                "--initial-cluster=etcd=http://127.0.0.1:2380",
+                // The data is in memory and ends with the pod.
+                "--unsafe-no-fsync",
+                // A member alone waits one heartbeat before it elects itself.
+                "--heartbeat-interval=20",
+                "--election-timeout=200",
+                "--log-level=warn",
+            ],
+        ),
+        environment: BTreeMap::new(),
+        mounts: vec![Volume::Data.mount()],
+        requests: Requests {
+            cpu_millis: 20,
+            memory_mib: 48,
+        },
+    }
+}
+
+fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
+    let issuer = format!("https://kubernetes.default.svc.{}", cx.domain);
+    let mut command = command(
+        "kube-apiserver",
+        &[
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--secure-port=6443",
+            "--allow-privileged=true",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--client-ca-file=/pki/ca.crt",
+            "--tls-cert-file=/pki/apiserver.crt",
+            "--tls-private-key-file=/pki/apiserver.key",
+            "--service-account-key-file=/pki/sa.pub",
+            "--service-account-signing-key-file=/pki/sa.key",
+            "--requestheader-client-ca-file=/pki/front-proxy-ca.crt",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-username-headers=X-Remote-User",
+            "--proxy-client-cert-file=/pki/front-proxy-client.crt",
+            "--proxy-client-key-file=/pki/front-proxy-client.key",
+            "--kubelet-certificate-authority=/pki/ca.crt",
+            "--kubelet-client-certificate=/pki/apiserver-kubelet-client.crt",
+            "--kubelet-client-key=/pki/apiserver-kubelet-client.key",
+            "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
+        ],
+    );
+    command.extend([
+        format!("--egress-selector-config-file={}", egress::PATH),
+        format!("--service-cluster-ip-range={}", cx.service_range),
+        format!("--service-account-issuer={issuer}"),
+    ]);
+    Container {
+        name: "kube-apiserver",
+        image: Component::KubeApiserver,
+        command,
+        environment: BTreeMap::new(),
+        mounts: vec![
+            Volume::Pki.mount(),
+            Volume::Config.mount(),
+            Volume::Run.mount(),
+        ],
+        requests: Requests {
+            cpu_millis: 50,
+            memory_mib: 256,
+        },
+    }
+}
+
+fn controller_manager(version: KubernetesVersion) -> Container {
+    let mut command = command(
+        "kube-controller-manager",
+        &[
+            "--kubeconfig=/pki/controller-manager.conf",
+            "--service-account-private-key-file=/pki/sa.key",
+            "--root-ca-file=/pki/ca.crt",
+            "--cluster-signing-cert-file=/pki/ca.crt",
+            "--cluster-signing-key-file=/pki/ca.key",
+            "--allocate-node-cidrs=false",
+            "--leader-elect=false",
+            // With accounts of their own, controllers start four seconds later.
+            "--use-service-account-credentials=false",
+            // Nobody else is on this API server; the usual 20 requests a second are felt in tests.
+            "--kube-api-qps=200",
+            "--kube-api-burst=400",
+            // Nobody reads its metrics, and a self-signed certificate costs time.
+            "--secure-port=0",
+        ],
+    );
+    let later = LATER_HOST_CONTROLLERS
+        .iter()
+        .filter(|(since, _)| *since <= version.minor)
+        .map(|(_, name)| name);
+    let left_out: Vec<_> = HOST_CONTROLLERS
+        .iter()
+        .chain(later)
+        .map(|name| format!("-{name}"))
+        .collect();
+    command.push(format!("--controllers=*,{}", left_out.join(",")));
+    Container {
+        name: "kube-controller-manager",
+        image: Component::KubeControllerManager,
+        command,
+        environment: BTreeMap::new(),
+        mounts: vec![Volume::Pki.mount()],
+        requests: Requests {
+            cpu_millis: 20,
+            memory_mib: 96,
+        },
+    }
+}
+
+fn scheduler() -> Container {
+    Container {
+        name: "kube-scheduler",
+        image: Component::KubeScheduler,
+        command: command(
+            "kube-scheduler",
+            &[
+                "--kubeconfig=/pki/scheduler.conf",
+                "--leader-elect=false",
+                "--secure-port=0",
+            ],
+        ),
+        environment: BTreeMap::new(),
+        mounts: vec![Volume::Pki.mount()],
+        requests: Requests {
+            cpu_millis: 10,
+            memory_mib: 48,
+        },
+    }
+}
+
+fn command(program: &str, arguments: &[&str]) -> Vec<String> {
+    std::iter::once(&program)
+        .chain(arguments)
+        .map(|&word| word.to_owned())
+        .collect()
+}

@@ -1,0 +1,125 @@
+//! What holds for every distro in every version, and the descriptions themselves.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::{
+    pki::{Pki, ServerNames},
+    version::KubernetesVersion,
+};
+
+const MINORS: std::ops::RangeInclusive<u32> = 31..=36;
+
+fn context(scheduling: Scheduling) -> ControlPlaneContext<'static> {
+    ControlPlaneContext {
+        service_range: "10.96.17.0/24".parse().unwrap(),
+        domain: "cluster.local",
+        scheduling,
+    }
+}
+
+fn version(minor: u32) -> KubernetesVersion {
+    KubernetesVersion {
+        major: 1,
+        minor,
+        patch: 2,
+    }
+}
+
+/// Every description there is, with a name for messages.
+fn descriptions() -> Vec<(String, ControlPlane)> {
+    let mut all_of_them = Vec::new();
+    for distro in all() {
+        for minor in MINORS {
+            for scheduling in [Scheduling::Host, Scheduling::Virtual] {
+                let name = format!("{} 1.{minor} {scheduling:?}", distro.name());
+                let control_plane = distro.control_plane(version(minor), &context(scheduling));
+                all_of_them.push((name, control_plane));
+            }
+        }
+    }
+    all_of_them
+}
+
+#[test]
+fn descriptions_are_as_recorded() {
+    for distro in all() {
+        for minor in MINORS {
+            let control_plane = distro.control_plane(version(minor), &context(Scheduling::Host));
+            let name = format!("{}-1.{minor}", distro.name());
+            insta::assert_yaml_snapshot!(name, control_plane);
+        }
+    }
+}
+
+#[test]
+fn a_scheduler_comes_only_when_asked_for() {
+    let with = K8s.control_plane(version(34), &context(Scheduling::Virtual));
+    let without = K8s.control_plane(version(34), &context(Scheduling::Host));
+    let (last, rest) = with.containers.split_last().unwrap();
+    assert_eq!(last.name, "kube-scheduler");
+    assert_eq!(rest, without.containers);
+}
+
+#[test]
+fn names_of_containers_are_distinct_and_leave_room_for_the_syncer() {
+    for (name, control_plane) in descriptions() {
+        let names: HashSet<_> = control_plane.containers.iter().map(|c| c.name).collect();
+        assert_eq!(names.len(), control_plane.containers.len(), "{name}");
+        assert!(!names.contains("syncer"), "{name}");
+    }
+}
+
+#[test]
+fn every_certificate_that_is_named_exists() {
+    let names = ServerNames {
+        cluster: "web",
+        namespace: "vc-web",
+        domain: "cluster.local",
+        service: "10.96.17.1".parse().unwrap(),
+        nodes: &[],
+    };
+    let pki = Pki::generate(names, jiff::Timestamp::now()).unwrap();
+    let files: HashSet<_> = pki.files().map(|(file, _)| file).collect();
+    check_files("/pki/", |_, file| files.contains(file));
+}
+
+#[test]
+fn every_configuration_that_is_named_exists() {
+    check_files("/config/", |control_plane, file| {
+        control_plane.files.contains_key(file)
+    });
+}
+
+#[test]
+fn the_api_server_uses_the_relay_and_the_slice() {
+    for (name, control_plane) in descriptions() {
+        let words: Vec<_> = control_plane
+            .containers
+            .iter()
+            .flat_map(|container| container.command.iter())
+            .collect();
+        for needle in ["/config/egress.yaml", "10.96.17.0/24"] {
+            assert!(words.iter().any(|word| word.contains(needle)), "{name}");
+        }
+    }
+}
+
+#[track_caller]
+fn check_files(directory: &str, exists: impl Fn(&ControlPlane, &str) -> bool) {
+    for (name, control_plane) in descriptions() {
+        for container in &control_plane.containers {
+            for word in &container.command {
+                let Some((_, file)) = word.split_once(directory) else {
+                    continue;
+                };
+                assert!(exists(&control_plane, file), "{name}: {word}");
+                let is_mounted = container
+                    .mounts
+                    .iter()
+                    .any(|mount| directory.starts_with(mount.path));
+                assert!(is_mounted, "{name}: {} does not see {word}", container.name);
+            }
+        }
+    }
+}

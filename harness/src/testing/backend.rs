@@ -1,0 +1,44 @@
+//! Where a test's clusters come from. The real one is the shared host; tests of this module pretend.
+
+use std::{error::Error, path::PathBuf};
+
+use super::spec::TestInfo;
+use crate::settings::Settings;
+
+/// Why a cluster could not be started, stopped or kept.
+pub type SetUpError = Box<dyn Error + Send + Sync>;
+
+/// What gives clusters to tests.
+pub trait Backend {
+    /// What a test holds. Clones are the same cluster.
+    type Cluster: Clone + Send + Sync + 'static;
+
+    /// What the environment says.
+    fn settings(&self) -> &Settings;
+
+    /// Starts one cluster, and the host when there is none. What it began and could not finish, it undoes.
+    fn start(&self, test: &TestInfo) -> impl Future<Output = Result<Self::Cluster, SetUpError>>;
+
+    /// Looks for the cause of a failure while the clusters are still there.
+    fn explain(
+        &self,
+        test: &TestInfo,
+        clusters: &[Self::Cluster],
+        failure: &str,
+    ) -> impl Future<Output = Explanation>;
+
+    /// Deletes a cluster.
+    fn stop(&self, cluster: Self::Cluster) -> impl Future<Output = Result<(), SetUpError>>;
+
+    /// Lets a cluster outlive the test and says how to reach it.
+    fn keep(&self, cluster: Self::Cluster) -> impl Future<Output = Result<String, SetUpError>>;
+}
+
+/// What was found out about a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Explanation {
+    /// What was seen that may be the cause, one thing per line.
+    pub summary: String,
+    /// Where all that was collected lies.
+    pub bundle: Option<PathBuf>,
+}

@@ -1,0 +1,91 @@
+//! What becomes of a test's clusters when its body has ended, however it ended.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::{FutureExt as _, future::join_all};
+
+use super::{
+    backend::{Backend, SetUpError},
+    report,
+    spec::TestSpec,
+};
+use crate::settings::Keep;
+
+/// What was done with the clusters.
+#[derive(Debug, Default)]
+pub(super) struct CleanedUp {
+    /// How to reach those that were kept.
+    pub(super) kept: Vec<String>,
+    /// What went wrong.
+    pub(super) errors: Vec<String>,
+}
+
+/// Deletes all clusters side by side, or keeps them.
+pub(super) async fn all<B: Backend>(
+    backend: &B,
+    spec: &TestSpec,
+    clusters: Vec<B::Cluster>,
+    has_failed: bool,
+) -> CleanedUp {
+    let keeps = match policy(backend.settings().keep, spec.keep) {
+        Keep::Never => false,
+        Keep::OnFailure => has_failed,
+        Keep::Always => true,
+    };
+    let ends = clusters.into_iter().map(async |cluster| {
+        if keeps {
+            bounded(backend, backend.keep(cluster)).await.map(Some)
+        } else {
+            bounded(backend, backend.stop(cluster)).await.map(|()| None)
+        }
+    });
+    let mut cleaned = CleanedUp::default();
+    for end in join_all(ends).await {
+        match end {
+            Ok(kept) => cleaned.kept.extend(kept),
+            Err(error) => cleaned.errors.push(error),
+        }
+    }
+    cleaned
+}
+
+/// The environment comes before the attribute here: a user who wants to look must not edit the test.
+fn policy(environment: Option<Keep>, attribute: Option<Keep>) -> Keep {
+    environment.or(attribute).unwrap_or_default()
+}
+
+async fn bounded<T>(
+    backend: &impl Backend,
+    action: impl Future<Output = Result<T, SetUpError>>,
+) -> Result<T, String> {
+    let limit = backend.settings().stop_timeout;
+    let action = AssertUnwindSafe(action).catch_unwind();
+    match tokio::time::timeout(limit, action).await {
+        Ok(Ok(Ok(value))) => Ok(value),
+        Ok(Ok(Err(error))) => Err(report::chain(&*error)),
+        Ok(Err(payload)) => Err(format!("a panic: {}", report::panic_text(&*payload))),
+        Err(_) => Err(format!(
+            "not done after {}",
+            humantime::format_duration(limit)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::nothing_said(None, None, Keep::Never)]
+    #[case::the_attribute(None, Some(Keep::Always), Keep::Always)]
+    #[case::the_environment_wins(Some(Keep::Never), Some(Keep::Always), Keep::Never)]
+    fn the_policy_is_found(
+        #[case] environment: Option<Keep>,
+        #[case] attribute: Option<Keep>,
+        #[case] expected: Keep,
+    ) {
+        assert_eq!(policy(environment, attribute), expected);
+    }
+}

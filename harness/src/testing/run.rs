@@ -1,0 +1,203 @@
+//! The run of one test: clusters, arguments, body under a limit, the cause of a failure, clean-up, verdict.
+
+use std::{error::Error, io::Write as _, panic::AssertUnwindSafe, time::Duration};
+
+use futures::{FutureExt as _, future::join_all};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::{
+    argument::{self, ArgumentError, Given, Need},
+    backend::{Backend, Explanation},
+    clean_up,
+    current::{self, Current},
+    outcome::Outcome,
+    report,
+    spec::{Flavor, TestInfo, TestSpec},
+    telemetry,
+    verdict::{Ended, Verdict},
+};
+use crate::deadline::Deadline;
+
+/// How long the search for the cause of a failure may take.
+const EXPLAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long tasks that block may hold up the end of the runtime.
+const RUNTIME_LIMIT: Duration = Duration::from_secs(2);
+
+/// Runs one test on clusters of a backend, in the order in which this file reads.
+///
+/// `body` makes the arguments and, of them, the test's future. The future is polled on this thread and
+/// needs to be neither `Send` nor `'static`.
+///
+/// # Panics
+/// When the test fails, as a test does: with the test's own panic when it has one, with a message that
+/// begins with `vcluster set-up failed` when the test did not come to run.
+#[track_caller]
+pub fn run_on<B, F, R>(
+    backend: &B,
+    spec: TestSpec,
+    needs: &[Need],
+    body: impl AsyncFnOnce(&mut Given<'_, B::Cluster>) -> Result<F, ArgumentError>,
+) -> R
+where
+    B: Backend,
+    F: Future<Output = R>,
+    R: Outcome,
+{
+    let test = TestInfo::new(spec);
+    let settings = backend.settings();
+    if settings.skip {
+        return skipped(&test);
+    }
+    telemetry::start(settings.log.as_deref());
+    let verdict = match runtime(&test) {
+        Ok(runtime) => {
+            let verdict = runtime.block_on(conduct(backend, &test, needs, body));
+            runtime.shutdown_timeout(RUNTIME_LIMIT);
+            verdict
+        }
+        Err(error) => Verdict::not_set_up(&*error),
+    };
+    verdict.deliver(&test, settings.ci)
+}
+
+async fn conduct<B, F, R>(
+    backend: &B,
+    test: &TestInfo,
+    needs: &[Need],
+    body: impl AsyncFnOnce(&mut Given<'_, B::Cluster>) -> Result<F, ArgumentError>,
+) -> Verdict<R>
+where
+    B: Backend,
+    F: Future<Output = R>,
+    R: Outcome,
+{
+    let (clusters, started) = start(backend, test, argument::count(needs)).await;
+    let future = if let Err(trouble) = started {
+        Err(trouble)
+    } else {
+        let given = Given::new(needs, &clusters, test);
+        prepare(given, body, backend.settings().start_timeout).await
+    };
+    let ended = match future {
+        Ok(future) => {
+            let current = Current {
+                clusters: clusters.clone(),
+                test: test.clone(),
+            };
+            current::scope(current, play(future, test.spec.timeout)).await
+        }
+        Err(trouble) => Ended::NotSetUp(trouble),
+    };
+    let failure = ended.failure(&test.spec);
+    let explanation = match &failure {
+        Some(failure) => explain(backend, test, &clusters, failure).await,
+        None => Explanation::default(),
+    };
+    let cleaned = clean_up::all(backend, &test.spec, clusters, failure.is_some()).await;
+    Verdict {
+        ended,
+        failure,
+        explanation,
+        cleaned,
+    }
+}
+
+/// Starts clusters side by side and waits for all, so that none is left half-made when another fails.
+async fn start<B: Backend>(
+    backend: &B,
+    test: &TestInfo,
+    count: usize,
+) -> (Vec<B::Cluster>, Result<(), String>) {
+    let starts = (0..count).map(|_| AssertUnwindSafe(backend.start(test)).catch_unwind());
+    let mut clusters = Vec::new();
+    let mut outcome = Ok(());
+    for started in join_all(starts).await {
+        let error = match started {
+            Ok(Ok(cluster)) => {
+                clusters.push(cluster);
+                continue;
+            }
+            Ok(Err(error)) => report::chain(&*error),
+            Err(payload) => format!("a panic: {}", report::panic_text(&*payload)),
+        };
+        outcome = outcome.and(Err(error));
+    }
+    (clusters, outcome)
+}
+
+/// Makes the arguments; a type of the test's own may do anything there, even hang.
+async fn prepare<C, F>(
+    mut given: Given<'_, C>,
+    body: impl AsyncFnOnce(&mut Given<'_, C>) -> Result<F, ArgumentError>,
+    limit: Duration,
+) -> Result<F, String> {
+    let made = AssertUnwindSafe(body(&mut given)).catch_unwind();
+    let error = match tokio::time::timeout(limit, made).await {
+        Ok(Ok(Ok(future))) => return Ok(future),
+        Ok(Ok(Err(error))) => report::chain(&*error),
+        Ok(Err(payload)) => format!("a panic: {}", report::panic_text(&*payload)),
+        Err(_) => format!("not done after {}", humantime::format_duration(limit)),
+    };
+    Err(format!("could not make the arguments\n  because: {error}"))
+}
+
+/// Polls the test's future on this task, so that a panic is caught where it happens.
+async fn play<R>(future: impl Future<Output = R>, limit: Duration) -> Ended<R> {
+    let deadline = Deadline::after("test", limit);
+    let mut body = Box::pin(AssertUnwindSafe(future).catch_unwind());
+    match tokio::time::timeout_at(deadline.instant(), &mut body).await {
+        Ok(Ok(value)) => Ended::Returned(value),
+        Ok(Err(payload)) => Ended::Panicked(payload),
+        // What the test holds is dropped here; if that panics, the test is over time all the same.
+        Err(_) => match std::panic::catch_unwind(AssertUnwindSafe(|| drop(body))) {
+            Ok(()) | Err(_) => Ended::TimedOut,
+        },
+    }
+}
+
+async fn explain<B: Backend>(
+    backend: &B,
+    test: &TestInfo,
+    clusters: &[B::Cluster],
+    failure: &str,
+) -> Explanation {
+    let search = AssertUnwindSafe(backend.explain(test, clusters, failure)).catch_unwind();
+    let trouble = match tokio::time::timeout(EXPLAIN_LIMIT, search).await {
+        Ok(Ok(explanation)) => return explanation,
+        Ok(Err(payload)) => format!("a panic: {}", report::panic_text(&*payload)),
+        Err(_) => format!("not done after {} s", EXPLAIN_LIMIT.as_secs()),
+    };
+    Explanation {
+        summary: format!("the cause could not be looked for: {trouble}"),
+        bundle: None,
+    }
+}
+
+/// A runtime of its own for each test: clients die with the runtime that they were made on.
+fn runtime(test: &TestInfo) -> Result<Runtime, Box<dyn Error + Send + Sync>> {
+    if Handle::try_current().is_ok() {
+        return Err("the test was called from a runtime; \
+                    delete the other test attribute, or do not call the test as a function"
+            .into());
+    }
+    let mut builder = match test.spec.flavor {
+        Flavor::MultiThread => Builder::new_multi_thread(),
+        Flavor::CurrentThread => Builder::new_current_thread(),
+    };
+    if let Some(threads) = test.spec.worker_threads {
+        builder.worker_threads(threads);
+    }
+    Ok(builder.enable_all().build()?)
+}
+
+/// The test passes, as its author would have it, and the user is told past all capturing.
+fn skipped<R: Outcome>(test: &TestInfo) -> R {
+    let line = format!("SKIPPED: {} (VCLUSTER_TEST_SKIP is set)", test.path);
+    // Standard error may be closed; the test is skipped all the same.
+    drop(writeln!(std::io::stderr(), "{line}"));
+    match test.spec.should_panic {
+        Some(expected) => panic!("{line} {expected}"),
+        None => R::passed(),
+    }
+}

@@ -1,0 +1,17 @@
+//! Tracing for tests: once per process, into the captured output, unless the test brings its own.
+
+use tracing_subscriber::EnvFilter;
+
+/// What is said when nothing else is asked for: a cluster's life, and what others find odd.
+const DEFAULT_FILTER: &str = "warn,vcluster_harness=info";
+
+/// Sets the subscriber of this process. A global one: what worker threads say counts, too.
+pub(super) fn start(filter: Option<&str>) {
+    let filter = filter.unwrap_or(DEFAULT_FILTER);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::builder().parse_lossy(filter))
+        .with_test_writer()
+        .finish();
+    // Somebody else's subscriber stays.
+    drop(tracing::subscriber::set_global_default(subscriber));
+}

@@ -1,0 +1,10 @@
+use vcluster_macros::vcluster_test;
+
+struct Guestbook;
+
+impl Guestbook {
+    #[vcluster_test]
+    async fn test(&self) {}
+}
+
+fn main() {}

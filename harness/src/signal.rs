@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures::future::join_all;
-use kube::config::KubeConfigOptions;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -114,13 +113,8 @@ async fn delete_all(clusters: Vec<Live>) -> Vec<String> {
 }
 
 async fn delete(cluster: &Live) -> Result<(), Box<dyn std::error::Error>> {
-    let config = kube::Config::from_custom_kubeconfig(
-        (*cluster.host).clone(),
-        &KubeConfigOptions::default(),
-    )
-    .await?;
-    let client = kube::Client::try_from(config)?;
-    Ok(reaper::delete_namespace(&client, &cluster.namespace).await?)
+    let host = reaper::client((*cluster.host).clone()).await?;
+    Ok(reaper::delete_namespace(&host, &cluster.namespace).await?)
 }
 
 fn count(number: usize) -> String {

@@ -20,9 +20,6 @@ use crate::{
     settings::{Keep, Settings},
 };
 
-/// How long a cluster may outlive a process of which nobody can say whether it lives.
-const TIED_FOR: SignedDuration = SignedDuration::from_hours(2);
-
 /// How long a cluster stays that was asked to be kept.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(4);
 
@@ -166,18 +163,18 @@ impl Session {
             process: Some(self.process),
             session: self.id.clone(),
             test: Some(test.to_owned()),
-            expires_at: Some(self.in_host_time(TIED_FOR)),
+            expires_at: Some(self.in_host_time(reaper::TIED_FOR)),
         };
         match keep {
-            Keep::Always => self.kept(owner),
+            Keep::Always => owner.kept_until(self.kept_until()),
             Keep::Never | Keep::OnFailure => owner,
         }
     }
 
-    /// The owner of a cluster that is to be kept from now on, because its test failed.
-    #[must_use]
-    pub fn kept(&self, owner: Owner) -> Owner {
-        owner.kept_until(self.in_host_time(KEPT_FOR))
+    /// Until when a cluster stays that is kept from now on, by the host's clock. Pass it to
+    /// [`owner::keep`](crate::owner::keep) when a test failed.
+    pub fn kept_until(&self) -> Timestamp {
+        self.in_host_time(KEPT_FOR)
     }
 
     fn in_host_time(&self, from_now: SignedDuration) -> Timestamp {

@@ -5,12 +5,14 @@
 
 pub mod clock;
 mod judgement;
+mod keep;
 mod place;
 mod record;
 
-pub(crate) use self::place::user;
 pub use self::{
     judgement::{Evidence, Verdict, judge},
+    keep::{ChangeError, keep},
     place::{Place, Presence, Process, presence},
     record::{Error, Owner, key},
 };
+pub(crate) use self::{keep::change, place::user};

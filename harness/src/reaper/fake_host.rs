@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::{
@@ -18,7 +18,7 @@ use kube::config::Kubeconfig;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::owner::key;
+use crate::owner::{Owner, key};
 
 /// Serves until it is dropped.
 pub(crate) struct FakeHost {
@@ -68,6 +68,7 @@ impl FakeHost {
     pub(crate) fn add(&self, mut namespace: Namespace) {
         let name = namespace.metadata.name.clone().unwrap();
         namespace.metadata.uid = Some(format!("uid-of-{name}"));
+        namespace.metadata.resource_version = Some("1".to_owned());
         let labels = namespace.metadata.labels.get_or_insert_default();
         labels.insert(key::MANAGED_BY.to_owned(), key::MANAGED_BY_US.to_owned());
         let value = serde_json::to_value(namespace).unwrap();
@@ -90,6 +91,21 @@ impl FakeHost {
     pub(crate) fn namespaces(&self) -> Vec<String> {
         let namespaces = self.state.namespaces.lock().unwrap();
         namespaces.keys().cloned().collect()
+    }
+
+    /// The names that carry a session's label.
+    pub(crate) fn of_session(&self, session: &str) -> Vec<String> {
+        let namespaces = self.state.namespaces.lock().unwrap();
+        let found = namespaces
+            .iter()
+            .filter(|(_, object)| object["metadata"]["labels"][key::SESSION] == session);
+        found.map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(crate) fn owner(&self, name: &str) -> Owner {
+        let namespaces = self.state.namespaces.lock().unwrap();
+        let object = serde_json::from_value::<Namespace>(namespaces[name].clone()).unwrap();
+        Owner::of(&object.metadata).unwrap().unwrap()
     }
 
     pub(crate) fn stall(&self, stalled: bool) {
@@ -139,7 +155,9 @@ async fn answer(
         let mut stalled = state.stalled.subscribe();
         stalled.wait_for(|stalled| !stalled).await.unwrap();
     }
-    let (status, body) = state.answer(request.method(), &path, request.uri().query());
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let (status, body) = state.answer(&parts.method, &path, parts.uri.query(), &body);
     let mut response = Response::builder().status(status);
     if let Some(clock) = state.clock {
         let date = jiff::fmt::rfc2822::to_string(&clock.to_zoned(jiff::tz::TimeZone::UTC));
@@ -152,7 +170,13 @@ async fn answer(
 }
 
 impl State {
-    fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> (StatusCode, Value) {
+    fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        body: &[u8],
+    ) -> (StatusCode, Value) {
         let mut namespaces = self.namespaces.lock().unwrap();
         let segments: Vec<_> = path.trim_matches('/').split('/').collect();
         match (method, &segments[..]) {
@@ -171,17 +195,36 @@ impl State {
                     }),
                 )
             }
+            (&Method::GET, ["api", "v1", "namespaces", name]) => match namespaces.get(*name) {
+                Some(object) => (StatusCode::OK, object.clone()),
+                None => status(StatusCode::NOT_FOUND, "NotFound"),
+            },
+            (&Method::PATCH, ["api", "v1", "namespaces", name]) => {
+                let Some(object) = namespaces.get_mut(*name) else {
+                    return status(StatusCode::NOT_FOUND, "NotFound");
+                };
+                let patch: Value = serde_json::from_slice(body).unwrap();
+                let version = &object["metadata"]["resourceVersion"];
+                let wanted = &patch["metadata"]["resourceVersion"];
+                if !wanted.is_null() && wanted != version {
+                    return status(StatusCode::CONFLICT, "Conflict");
+                }
+                let next = version.as_str().unwrap().parse::<u64>().unwrap() + 1;
+                merge(object, &patch);
+                object["metadata"]["resourceVersion"] = next.to_string().into();
+                (StatusCode::OK, object.clone())
+            }
             (&Method::DELETE, ["api", "v1", "namespaces", name]) => {
                 match namespaces.remove(*name) {
                     Some(object) => (StatusCode::OK, object),
-                    None => not_found(),
+                    None => status(StatusCode::NOT_FOUND, "NotFound"),
                 }
             }
             (&Method::DELETE, ["api", "v1", "namespaces", _, "pods"]) => (
                 StatusCode::OK,
                 json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": []}),
             ),
-            _ => not_found(),
+            _ => status(StatusCode::NOT_FOUND, "NotFound"),
         }
     }
 }
@@ -204,12 +247,30 @@ fn is_selected(object: &Value, query: &str) -> bool {
     })
 }
 
-fn not_found() -> (StatusCode, Value) {
+/// JSON merge patch, RFC 7396.
+fn merge(target: &mut Value, patch: &Value) {
+    let Some(fields) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (name, value) in fields {
+        if value.is_null() {
+            target.as_object_mut().unwrap().remove(name);
+        } else {
+            merge(&mut target[name], value);
+        }
+    }
+}
+
+fn status(code: StatusCode, reason: &str) -> (StatusCode, Value) {
     (
-        StatusCode::NOT_FOUND,
+        code,
         json!({
             "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
-            "reason": "NotFound", "code": 404, "message": "not found",
+            "reason": reason, "code": code.as_u16(), "message": reason,
         }),
     )
 }

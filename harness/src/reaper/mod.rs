@@ -1,18 +1,22 @@
 //! Removes what dead tests left on a host: at once by a process that outlives the test, and at the
 //! next start by a sweep. Never touches what belongs to a living owner.
 
+mod client;
 mod delete;
 #[cfg(test)]
 pub(crate) mod fake_host;
 mod log;
 mod order;
+mod renew;
 mod spawn;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-pub(crate) use self::delete::by_name as delete_namespace;
+pub(crate) use self::{
+    client::new as client, delete::by_name as delete_namespace, renew::TIED_FOR,
+};
 pub use self::{
     delete::DeleteError,
     order::Order,

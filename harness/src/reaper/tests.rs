@@ -262,7 +262,7 @@ fn a_sweep_takes_what_the_dead_left_and_spares_the_living() {
     dead.process.as_mut().unwrap().start_time += 1;
     let mut elsewhere = dead.clone();
     "elsewhere".clone_into(&mut elsewhere.place.machine);
-    let kept = session.kept(dead.clone());
+    let kept = dead.clone().kept_until(session.kept_until());
     let mut expired = elsewhere.clone();
     expired.expires_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
     for (name, owner) in [
@@ -313,4 +313,47 @@ fn namespace(name: &str, owner: &crate::owner::Owner) -> k8s_openapi::api::core:
         },
         ..Namespace::default()
     }
+}
+
+#[test]
+fn what_is_kept_is_safe_from_the_reaper_and_what_runs_is_put_off() {
+    let (cache, host) = (tempfile::tempdir().unwrap(), FakeHost::start());
+    let settings = settings(cache.path().to_str().unwrap(), "0");
+    let restart = Restart::Test("never used".to_owned());
+    let session = begin(&settings, &host.url(), &restart).unwrap();
+    let mut owner = session.owner("t", Keep::OnFailure);
+    owner.expires_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
+    host.add(namespace("vc-failed", &owner));
+    host.add(namespace("vc-runs", &owner));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = fake_host::client(&host.url()).await;
+        let until = session.kept_until();
+        crate::owner::keep(&client, "vc-failed", until)
+            .await
+            .unwrap();
+        super::renew::renew(&client, session.id()).await;
+    });
+    let failed = host.owner("vc-failed");
+    assert_eq!((failed.process, failed.test.as_deref()), (None, Some("t")));
+    assert!(host.owner("vc-runs").expires_at.unwrap() > jiff::Timestamp::now());
+    assert_eq!(host.of_session(session.id()), ["vc-runs"]);
+}
+
+#[test]
+fn an_owner_that_changed_in_between_is_not_overwritten() {
+    let host = FakeHost::start();
+    let owner = crate::owner::Owner::standing();
+    host.add(namespace("vc-1", &owner));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = fake_host::client(&host.url()).await;
+        let old = kube::Api::all(client.clone()).get("vc-1").await.unwrap();
+        let until = jiff::Timestamp::now();
+        crate::owner::keep(&client, "vc-1", until).await.unwrap();
+        let error = crate::owner::change(&client, &old, |owner| owner)
+            .await
+            .unwrap_err();
+        assert!(format!("{error:?}").contains("Conflict"), "{error:?}");
+    });
 }

@@ -9,13 +9,15 @@ use std::{
     time::Duration,
 };
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Kubeconfig;
 use tracing::{error, info};
 
 use super::{
+    client,
     delete::{self, DeleteError},
     log::Log,
     order::Order,
+    renew,
     spawn::{NAME, READY, VARIABLE, this_program},
 };
 use crate::deadline::Deadline;
@@ -58,6 +60,7 @@ fn watch(directory: &Path) -> io::Result<()> {
     let (order, kubeconfig) = Order::read(directory)?;
     let lease = File::open(directory.join("lease"))?;
     let log = Log::start(directory, &order);
+    renew::start(order.session.clone(), kubeconfig.clone());
     announce()?;
     lock(&lease)?;
     info!(
@@ -115,19 +118,15 @@ fn lock(lease: &File) -> io::Result<()> {
 #[tokio::main(flavor = "current_thread")]
 async fn clean_up(order: &Order, kubeconfig: Kubeconfig) -> Result<(), CleanUpError> {
     let deadline = Deadline::after("clean-up", order.limit);
-    let config =
-        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let client = kube::Client::try_from(config)?;
-    delete::session(&client, &order.session, IN_FLIGHT, deadline).await?;
+    let host = client::new(kubeconfig).await?;
+    delete::session(&host, &order.session, IN_FLIGHT, deadline).await?;
     Ok(())
 }
 
 #[derive(Debug, thiserror::Error)]
 enum CleanUpError {
-    #[error("could not read the host's kubeconfig")]
-    Kubeconfig(#[from] kube::config::KubeconfigError),
-    #[error("could not make a client for the host")]
-    Client(#[from] kube::Error),
+    #[error("could not reach the host")]
+    Reach(#[from] client::ClientError),
     #[error("could not remove what the session left")]
     Delete(#[from] DeleteError),
 }

@@ -12,6 +12,8 @@ mod logs;
 mod redact;
 mod report;
 mod side;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     artifacts::Artifacts,

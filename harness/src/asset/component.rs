@@ -1,33 +1,33 @@
-//! What a control plane and its tests are made of, one image each.
+//! What there is: images and binaries by name.
 
 use std::fmt;
 
-/// Something that comes as a container image.
+/// Something that runs as a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
-    /// The store.
+    /// The store of a control plane.
     Etcd,
-    /// The API server.
+    /// The API server, of a Kubernetes version.
     KubeApiserver,
-    /// The controllers.
+    /// The controller manager, of a Kubernetes version.
     KubeControllerManager,
-    /// The scheduler.
+    /// The scheduler, of a Kubernetes version.
     KubeScheduler,
-    /// The DNS server of a virtual cluster.
+    /// The DNS server.
     Coredns,
-    /// A store that speaks etcd's protocol in front of a database.
+    /// etcd's API over SQLite, PostgreSQL or MySQL.
     Kine,
-    /// Our own syncer.
+    /// This project's syncer.
     Syncer,
-    /// A busybox, for pods that only need a shell.
+    /// A shell and the usual commands, for test pods.
     Shell,
-    /// A server that answers what tests ask, like agnhost.
+    /// Kubernetes' `agnhost`: a server with many faces, for test pods.
     TestServer,
-    /// Makes volumes out of the node's folders.
+    /// Makes persistent volumes out of directories on a node.
     LocalPathProvisioner,
-    /// A whole control plane in one program.
+    /// k3s, of a Kubernetes version.
     K3s,
-    /// Another one.
+    /// k0s, of a Kubernetes version.
     K0s,
 }
 
@@ -48,7 +48,7 @@ impl Component {
         Self::K0s,
     ];
 
-    /// The name in image references, the lock file and messages.
+    /// The name in file names, image references and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
@@ -68,6 +68,84 @@ impl Component {
 }
 
 impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Something that runs as a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Binary {
+    /// The API server.
+    KubeApiserver,
+    /// The controller manager.
+    KubeControllerManager,
+    /// The scheduler.
+    KubeScheduler,
+    /// The service proxy of a node.
+    KubeProxy,
+    /// The agent of a node.
+    Kubelet,
+    /// The installer of a node.
+    Kubeadm,
+    /// The command line client.
+    Kubectl,
+    /// The store of a control plane.
+    Etcd,
+    /// The DNS server.
+    Coredns,
+    /// etcd's API over SQL databases.
+    Kine,
+    /// Makes persistent volumes out of directories.
+    LocalPathProvisioner,
+    /// Kubernetes' `agnhost`.
+    TestServer,
+    /// Does nothing, holds a pod's namespaces.
+    Pause,
+    /// Chooses the iptables flavour that the node uses.
+    IptablesWrapper,
+    /// This project's syncer, statically linked.
+    Syncer,
+}
+
+impl Binary {
+    /// The name of the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::KubeProxy => "kube-proxy",
+            Self::Kubelet => "kubelet",
+            Self::Kubeadm => "kubeadm",
+            Self::Kubectl => "kubectl",
+            Self::Etcd => "etcd",
+            Self::Coredns => "coredns",
+            Self::Kine => "kine",
+            Self::LocalPathProvisioner => "local-path-provisioner",
+            Self::TestServer => "test-server",
+            Self::Pause => "pause",
+            Self::IptablesWrapper => "iptables-wrapper",
+            Self::Syncer => "syncer",
+        }
+    }
+
+    /// Is it another file for another Kubernetes version?
+    pub fn is_kubernetes(self) -> bool {
+        matches!(
+            self,
+            Self::KubeApiserver
+                | Self::KubeControllerManager
+                | Self::KubeScheduler
+                | Self::KubeProxy
+                | Self::Kubelet
+                | Self::Kubeadm
+                | Self::Kubectl
+        )
+    }
+}
+
+impl fmt::Display for Binary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -1,5 +1,28 @@
-//! asset
+//! What the harness runs: images and binaries, by the exact versions of the lock file.
+//!
+//! Each comes from the first source that has it: the user's directory, the cache, the container
+//! engine, a registry or mirror, and last a build from source through package registries. Nothing
+//! here knows about clusters.
 
+mod assets;
+mod build;
+mod catalogue;
 mod component;
+mod directory;
+mod engine;
+mod error;
+mod image;
+mod prefetch;
+mod recipe;
+mod registry;
+mod store;
 
-pub use component::Component;
+pub use assets::{Assets, Described};
+pub use build::Error as BuildError;
+pub use catalogue::{Catalogue, Release};
+pub use component::{Binary, Component};
+pub use engine::Error as EngineError;
+pub use error::Error;
+pub use image::{Image, NodeImage, Origin};
+pub use prefetch::Prefetched;
+pub use store::Error as StoreError;

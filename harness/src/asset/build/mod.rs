@@ -1,0 +1,19 @@
+//! Building from source: Go modules, Debian packages, this workspace. The last source of every asset,
+//! for networks that reach package registries and nothing else.
+
+mod archive;
+mod builder;
+mod command;
+mod debian;
+mod error;
+mod go;
+mod go_module;
+mod kube_proxy;
+mod layer;
+mod node;
+mod node_base;
+mod shell;
+mod syncer;
+
+pub(crate) use builder::Builder;
+pub use error::Error;

@@ -1,0 +1,162 @@
+//! The syncer as a static program: from this workspace when there is one, else from the package registry.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::process::Command;
+
+use super::{Error, command};
+use crate::asset::store::{Key, Store};
+
+/// Where the syncer's source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// In the workspace of this crate.
+    Workspace {
+        /// Its root.
+        root: PathBuf,
+        /// A digest of all that goes into the program.
+        inputs: Key,
+    },
+    /// In the package registry, in the version of this crate.
+    Registry,
+}
+
+const NAME: &str = "vcluster-syncer";
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+impl Source {
+    /// Looks for the workspace and reads what goes into the program.
+    ///
+    /// # Errors
+    /// The sources cannot be read.
+    pub(crate) fn find() -> Result<Self, Error> {
+        let Some(root) = Path::new(env!("CARGO_MANIFEST_DIR")).parent() else {
+            return Ok(Self::Registry);
+        };
+        let syncer = root.join("syncer");
+        if !syncer.join("Cargo.toml").is_file() || !root.join("Cargo.lock").is_file() {
+            return Ok(Self::Registry);
+        }
+        let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock")];
+        collect(&syncer, &mut files)?;
+        files.sort();
+        let mut inputs = vec![target().into_bytes()];
+        for file in files {
+            let name = file.strip_prefix(root).unwrap_or(&file);
+            inputs.push(name.to_string_lossy().into_owned().into_bytes());
+            inputs.push(std::fs::read(&file).map_err(Error::io("read", &file))?);
+        }
+        Ok(Self::Workspace {
+            root: root.to_owned(),
+            inputs: Key::new(title(), inputs),
+        })
+    }
+
+    /// The key of the program.
+    pub(crate) fn key(&self) -> Key {
+        match self {
+            Self::Workspace { inputs, .. } => inputs.clone(),
+            Self::Registry => Key::new(title(), ["registry".to_owned(), target()]),
+        }
+    }
+
+    /// Builds it into `output`.
+    ///
+    /// # Errors
+    /// Cargo is missing or failed.
+    pub(crate) async fn build(&self, store: &Store, output: &Path) -> Result<(), Error> {
+        if !command::exists("cargo") {
+            return Err(Error::MissingTool {
+                tool: "cargo",
+                purpose: "to build the syncer",
+                remedy: "install Rust, or name an image with VCLUSTER_TEST_SYNCER_IMAGE",
+            });
+        }
+        let _claim = store.claim("cargo-build", "a build of the syncer").await?;
+        let program = match self {
+            Self::Workspace { root, .. } => {
+                let directory = store.lasting("cargo-target");
+                let mut cargo = cargo(&directory);
+                cargo
+                    .current_dir(root)
+                    .args(["build", "--locked", "--profile", "syncer"])
+                    .args(["--target", &target(), "--package", NAME, "--bin", NAME]);
+                command::run(&mut cargo, LIMIT).await?;
+                directory.join(target()).join("syncer").join(NAME)
+            }
+            Self::Registry => {
+                let directory = store.lasting("cargo-target");
+                let installed = store.work("cargo-install")?;
+                let mut cargo = cargo(&directory);
+                cargo
+                    .args(["install", "--locked", "--no-track", "--target", &target()])
+                    .args(["--version", concat!("=", env!("CARGO_PKG_VERSION"))])
+                    .arg("--root")
+                    .arg(installed.path())
+                    .arg(NAME);
+                command::run(&mut cargo, LIMIT).await?;
+                let program = installed.path().join("bin").join(NAME);
+                std::fs::copy(&program, output).map_err(Error::io("write", output))?;
+                return Ok(());
+            }
+        };
+        std::fs::copy(&program, output).map_err(Error::io("write", output))?;
+        Ok(())
+    }
+}
+
+/// Cargo as if the user had called it: a test runs inside another cargo, whose settings are not ours.
+fn cargo(directory: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    let ours = [
+        "CARGO_ENCODED_",
+        "CARGO_BUILD_",
+        "CARGO_PROFILE_",
+        "CARGO_TARGET_",
+        "RUSTFLAGS",
+    ];
+    let inherited = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        ours.iter().any(|prefix| name.starts_with(prefix))
+    });
+    for name in inherited {
+        command.env_remove(name);
+    }
+    command
+        .env("CARGO_TARGET_DIR", directory)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    command
+}
+
+fn title() -> String {
+    concat!("syncer-v", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+/// The architecture of this machine, linked statically against the usual C library.
+fn target() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let entries = std::fs::read_dir(directory).map_err(Error::io("read", directory))?;
+    for entry in entries {
+        let path = entry.map_err(Error::io("read", directory))?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if path.is_dir() {
+            // Tests do not go into the program.
+            if name != "target" && name != "tests" {
+                collect(&path, files)?;
+            }
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

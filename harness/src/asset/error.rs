@@ -1,0 +1,76 @@
+//! What may go wrong with assets.
+
+use std::{io, path::PathBuf};
+
+use super::{build, engine, store};
+use crate::version::KubernetesVersion;
+
+/// A failure to come by an asset.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The lock file does not have this version.
+    #[error(
+        "kubernetes {request} is not in vcluster.lock; near it are {}",
+        list(near)
+    )]
+    UnknownVersion {
+        /// What was asked for.
+        request: String,
+        /// What there is instead, newest first.
+        near: Vec<KubernetesVersion>,
+    },
+    /// No source has the asset.
+    #[error("no source has {asset}:{}", tried.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    Unavailable {
+        /// The asset.
+        asset: String,
+        /// Each source and why it did not help.
+        tried: Vec<String>,
+        /// Why the last source failed, when it was tried.
+        #[source]
+        source: Option<Box<Error>>,
+    },
+    /// The lock file cannot be read.
+    #[error("could not read the lock file")]
+    ReadLockFile {
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// The lock file is of another time.
+    #[error("the lock file has format {found}, and this version reads format 1")]
+    LockFileFormat {
+        /// The format it says.
+        found: u32,
+    },
+    /// A file in the user's directory is no image archive.
+    #[error("could not read the image archive {}", archive.display())]
+    ReadArchive {
+        /// The file.
+        archive: PathBuf,
+        /// The answer of the system.
+        #[source]
+        source: io::Error,
+    },
+    /// A file in the user's directory is an archive of an image without a name.
+    #[error("the image in {} has no name; save it by name, as in `docker save NAME`", archive.display())]
+    NamelessArchive {
+        /// The file.
+        archive: PathBuf,
+    },
+    /// The cache failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The container engine failed.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// A build from source failed.
+    #[error(transparent)]
+    Build(#[from] build::Error),
+}
+
+fn list(versions: &[KubernetesVersion]) -> String {
+    let names: Vec<_> = versions.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}

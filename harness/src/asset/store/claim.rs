@@ -1,0 +1,105 @@
+//! The right to make something, held by one process at a time. The kernel releases it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read as _, Seek as _, Write as _},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::Error;
+use crate::{deadline::Deadline, progress::Progress};
+
+/// A lock on a file, given back when dropped or when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    _file: File,
+}
+
+/// How often a waiter looks. `flock` has no time limit of its own.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A shorter wait is not worth a line on the screen.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Claim {
+    /// Waits until nobody else holds the lock at `path`, and says so when it takes long.
+    ///
+    /// # Errors
+    /// The deadline passed, or the file cannot be opened.
+    pub(crate) async fn take(
+        path: &Path,
+        what: &str,
+        progress: &Progress,
+        deadline: Deadline,
+    ) -> Result<Self, Error> {
+        let mut file = open(path)?;
+        let started = Instant::now();
+        let mut step = None;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(errno) => return Err(Error::io("lock", path)(errno.into())),
+            }
+            if deadline.is_over() {
+                return Err(Error::StillClaimed {
+                    what: what.to_owned(),
+                    owner: owner(&mut file),
+                    waited: started.elapsed(),
+                });
+            }
+            if step.is_none() && started.elapsed() > PATIENCE {
+                let owner = owner(&mut file);
+                step = Some(progress.step(format!("waiting for {what}, which {owner} is making")));
+            }
+            tokio::time::sleep(POLL.min(deadline.remaining())).await;
+        }
+        if let Some(step) = step {
+            step.done();
+        }
+        sign(&mut file, path)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(Error::io("open", path))
+}
+
+/// Writes who we are, for those who wait. The lock does not depend on it.
+fn sign(file: &mut File, path: &Path) -> Result<(), Error> {
+    let name = std::env::current_exe()
+        .ok()
+        .as_deref()
+        .and_then(Path::file_name)
+        .map_or_else(
+            || "?".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
+    let text = format!("process {} ({name})\n", std::process::id());
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .map_err(Error::io("sign", PathBuf::from(path)))
+}
+
+fn owner(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    match (read, text.trim()) {
+        (Ok(_), text) if !text.is_empty() => text.to_owned(),
+        _ => "another process".to_owned(),
+    }
+}

@@ -1,0 +1,15 @@
+//! The cache on disk: files by the content of what made them, one creator at a time, never half-written.
+//!
+//! It knows nothing of images or Kubernetes.
+
+mod cache;
+mod claim;
+mod error;
+mod key;
+mod record;
+
+pub(crate) use cache::Store;
+pub(crate) use claim::Claim;
+pub use error::Error;
+pub(crate) use key::Key;
+pub(crate) use record::checksum;

@@ -93,6 +93,10 @@ pub struct Settings {
     pub log: Option<String>,
     /// `VCLUSTER_TEST_SKIP=1`: tests pass without being run, and say so; unless `VCLUSTER_TEST_REQUIRE=1`.
     pub skip: bool,
+    /// `VCLUSTER_TEST_DISTROS=k8s,k3s`: the distros that tests with a matrix run on; all when unset.
+    pub distros: Option<Vec<String>>,
+    /// `VCLUSTER_TEST_VERSIONS=1.33,1.34`: the versions that tests with a matrix run on; all when unset.
+    pub versions: Option<Vec<String>>,
     /// `CI`: what elsewhere is a warning is a failure.
     pub ci: bool,
 }
@@ -156,6 +160,8 @@ impl Settings {
             log: env.get("VCLUSTER_TEST_LOG").or_else(|| env.get("RUST_LOG")),
             skip: flag(env, "VCLUSTER_TEST_SKIP")?.unwrap_or(false)
                 && !flag(env, "VCLUSTER_TEST_REQUIRE")?.unwrap_or(false),
+            distros: list(env, "VCLUSTER_TEST_DISTROS"),
+            versions: list(env, "VCLUSTER_TEST_VERSIONS"),
             ci: env
                 .get("CI")
                 .is_some_and(|value| value != "false" && value != "0"),
@@ -208,6 +214,11 @@ fn duration(env: &impl Environment, variable: &'static str) -> Result<Option<Dur
     parse(env, variable, "a duration such as `90s` or `5m`", |value| {
         humantime::parse_duration(value).ok()
     })
+}
+
+fn list(env: &impl Environment, variable: &'static str) -> Option<Vec<String>> {
+    let text = env.get(variable)?;
+    Some(text.split(',').map(|item| item.trim().to_owned()).collect())
 }
 
 fn parse<T>(

@@ -4,13 +4,17 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Token, punctuated::Punctuated};
 
+const LINT_LEVELS: [&str; 5] = ["allow", "expect", "warn", "deny", "forbid"];
+
 /// The user's other attributes.
 #[derive(Default)]
 pub(crate) struct Attributes {
     /// `#[cfg]`s: they must come before `#[test]`, which would else name a function that is not there.
     pub(crate) conditions: Vec<Attribute>,
+    /// Lint levels, which are for the function's body.
+    pub(crate) lints: Vec<Attribute>,
     /// All others that a plain test may have, in the user's order.
-    pub(crate) kept: Vec<Attribute>,
+    pub(crate) others: Vec<Attribute>,
     /// Another macro has been here and may have changed the function.
     pub(crate) is_rewritten: bool,
     /// When a panic is what the test wants.
@@ -38,11 +42,12 @@ impl Attributes {
             if sorted.should_panic.is_none() {
                 sorted.should_panic = should_panic(&attribute);
             }
-            if attribute.path().is_ident("cfg") {
-                sorted.conditions.push(attribute);
-            } else {
-                sorted.kept.push(attribute);
-            }
+            let list = match attribute.path().get_ident() {
+                Some(name) if name == "cfg" => &mut sorted.conditions,
+                Some(name) if LINT_LEVELS.iter().any(|level| name == level) => &mut sorted.lints,
+                _ => &mut sorted.others,
+            };
+            list.push(attribute);
         }
         (sorted, errors)
     }

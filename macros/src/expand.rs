@@ -1,16 +1,16 @@
 //! What the attribute writes: the user's attributes, `#[test]`, a plain function of the same name that
-//! holds the async one, a specification made of literals, one call.
+//! holds the async one, a specification made of literals, one call. A matrix is a module of such functions.
 
-use std::time::Duration;
-
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
-use syn::{FnArg, Ident, ItemFn, Path, Type, Visibility, parse_quote, spanned::Spanned as _};
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Ident, ItemFn, Visibility};
 
 use crate::{
     arguments::Arguments,
-    attributes::{Attributes, ShouldPanic},
+    attributes::Attributes,
+    call::Call,
     function,
+    matrix::{Cell, Matrix},
 };
 
 /// Expands the attribute. Mistakes become compile errors, all at once, and the item is emitted with them,
@@ -32,7 +32,10 @@ pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> TokenStream 
     }
     errors.extend(function::errors(&function));
     if errors.is_empty() {
-        test(&arguments, &attributes, &function)
+        match &arguments.matrix {
+            None => test(&arguments, &attributes, function),
+            Some(matrix) => tests(matrix, &arguments, &attributes, function),
+        }
     } else {
         let errors = errors.iter().map(syn::Error::to_compile_error);
         let conditions = &attributes.conditions;
@@ -50,114 +53,74 @@ fn not_a_function(item: &TokenStream) -> Option<syn::Error> {
     ))
 }
 
-fn test(arguments: &Arguments, attributes: &Attributes, function: &ItemFn) -> TokenStream {
-    let Attributes {
-        conditions,
-        kept,
-        should_panic,
-        ..
-    } = attributes;
-    let harness = arguments
-        .harness
-        .clone()
-        .unwrap_or_else(|| parse_quote!(::vcluster_harness));
-    let visibility = &function.vis;
+fn test(arguments: &Arguments, attributes: &Attributes, mut function: ItemFn) -> TokenStream {
+    let visibility = std::mem::replace(&mut function.vis, Visibility::Inherited);
     let name = &function.sig.ident;
     let output = &function.sig.output;
-    let body = ItemFn {
-        vis: Visibility::Inherited,
-        ..function.clone()
+    let call = Call {
+        arguments,
+        attributes,
+        function: &function,
     };
-    let specification = specification(&harness, name, arguments, should_panic.as_ref());
-    let kinds = kinds(function);
-    // Spanned at the type, so that a type that cannot be asked for is shown where it stands.
-    let needs = kinds
-        .iter()
-        .map(|kind| quote_spanned!(kind.span()=> #harness::testing::needs::<#kind>()));
-    // Hygienic: the user's function may be called `given`, too.
-    let given = Ident::new("given", Span::mixed_site());
-    let values = kinds
-        .iter()
-        .map(|kind| quote_spanned!(kind.span()=> #given.next::<#kind>().await?));
-    let given = if kinds.is_empty() {
-        quote!(_)
-    } else {
-        quote!(#given)
-    };
+    let call = call.expand(name, &Cell::default(), &quote!(#name));
+    let conditions = &attributes.conditions;
+    let (lints, others) = (&attributes.lints, &attributes.others);
     quote! {
         #(#conditions)*
         #[::core::prelude::v1::test]
-        #(#kept)*
+        #(#others)*
+        #(#lints)*
         #visibility fn #name() #output {
             #[allow(clippy::unused_async, reason = "a test may have nothing to await")]
-            #body
-            #harness::testing::run(
-                #specification,
-                &[#(#needs),*],
-                async |#given| ::core::result::Result::Ok(#name(#(#values),*)),
-            )
+            #function
+            #call
         }
     }
 }
 
-fn kinds(function: &ItemFn) -> Vec<&Type> {
-    fn kind(argument: &FnArg) -> Option<&Type> {
-        match argument {
-            FnArg::Typed(typed) => Some(&typed.ty),
-            FnArg::Receiver(_) => None,
-        }
-    }
-    function.sig.inputs.iter().filter_map(kind).collect()
-}
-
-/// `TestSpec::new(..)` and a setter for each argument that was given.
-fn specification(
-    harness: &Path,
-    name: &Ident,
+/// The function stays where it is, so that its paths mean what they say; the tests are in a module.
+fn tests(
+    matrix: &Matrix,
     arguments: &Arguments,
-    should_panic: Option<&ShouldPanic>,
+    attributes: &Attributes,
+    mut function: ItemFn,
 ) -> TokenStream {
-    let name = name.to_string();
-    let name = name.trim_start_matches("r#");
-    let distro = arguments.distro.iter().map(|text| quote!(.distro(#text)));
-    let version = arguments.version.iter().map(|text| quote!(.version(#text)));
-    let timeout = arguments.timeout.iter().map(|duration| {
-        let duration = literal(*duration);
-        quote!(.timeout(#duration))
-    });
-    let keep = arguments.keep.iter().map(|policy| {
-        let policy = Ident::new(policy, Span::call_site());
-        quote!(.keep(#harness::settings::Keep::#policy))
-    });
-    let nodes = arguments.nodes.iter().map(|count| quote!(.nodes(#count)));
-    let flavor = arguments.flavor.iter().map(|flavor| {
-        let flavor = Ident::new(flavor, Span::call_site());
-        quote!(.flavor(#harness::testing::Flavor::#flavor))
-    });
-    let threads = arguments
-        .worker_threads
-        .iter()
-        .map(|count| quote!(.worker_threads(#count)));
-    let panic = should_panic.iter().map(|panic| {
-        let expected = panic.expected.iter();
-        let text = quote!(#(#expected)*);
-        let text = if text.is_empty() { quote!("") } else { text };
-        match &panic.condition {
-            None => quote!(.should_panic(#text)),
-            Some(condition) => quote!(.should_panic_if(::core::cfg!(#condition), #text)),
+    function.vis = Visibility::Inherited;
+    let name = &function.sig.ident;
+    let output = &function.sig.output;
+    let conditions = &attributes.conditions;
+    let (lints, others) = (&attributes.lints, &attributes.others);
+    let call = Call {
+        arguments,
+        attributes,
+        function: &function,
+    };
+    let tests = matrix.cells().into_iter().map(|cell| {
+        let test: Ident = cell.name();
+        let call = call.expand(&test, &cell, &quote!(super::#name));
+        quote! {
+            #[::core::prelude::v1::test]
+            #(#others)*
+            fn #test() #output {
+                #call
+            }
         }
     });
     quote! {
-        #harness::testing::TestSpec::new(::core::module_path!(), #name)
-            #(#distro)* #(#version)* #(#timeout)* #(#keep)* #(#nodes)* #(#flavor)* #(#threads)* #(#panic)*
-    }
-}
+        #[cfg(test)]
+        #(#conditions)*
+        #(#lints)*
+        #[allow(clippy::unused_async, reason = "a test may have nothing to await")]
+        #function
 
-fn literal(duration: Duration) -> TokenStream {
-    let seconds = duration.as_secs();
-    match duration.subsec_nanos() {
-        0 => quote!(::core::time::Duration::from_secs(#seconds)),
-        nanos => quote!(::core::time::Duration::new(#seconds, #nanos)),
+        #[cfg(test)]
+        #(#conditions)*
+        mod #name {
+            #[allow(unused_imports, reason = "a test may have no arguments")]
+            use super::*;
+
+            #(#tests)*
+        }
     }
 }
 
@@ -235,6 +198,24 @@ mod tests {
             &quote! {
                 #[tokio::test]
                 async fn guestbook_answers(cluster: &VirtualCluster) {}
+            },
+        ));
+    }
+
+    #[test]
+    fn a_matrix_is_a_module_of_tests() {
+        insta::assert_snapshot!(shown(
+            quote!(matrix(
+                distro = ["k8s", "k3s"],
+                version = ["1.34", "latest"],
+                exclude(distro = "k3s", version = "latest")
+            )),
+            &quote! {
+                /// What it shows.
+                #[cfg(unix)]
+                #[ignore = "slow"]
+                #[expect(unused_variables)]
+                async fn works_everywhere(client: kube::Client) -> anyhow::Result<()> { Ok(()) }
             },
         ));
     }

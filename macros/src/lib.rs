@@ -5,8 +5,11 @@
 
 mod arguments;
 mod attributes;
+mod call;
 mod expand;
 mod function;
+mod grammar;
+mod matrix;
 mod values;
 
 /// Gives an async test a Kubernetes of its own. Documented as `vcluster_harness::vcluster_test`.

@@ -10,6 +10,7 @@ mod current;
 mod outcome;
 mod report;
 mod run;
+mod selection;
 mod spec;
 mod telemetry;
 mod verdict;
@@ -20,5 +21,5 @@ pub use self::{
     current::{Current, current},
     outcome::Outcome,
     run::run_on,
-    spec::{Flavor, TestInfo, TestSpec},
+    spec::{Cell, Flavor, TestInfo, TestSpec},
 };

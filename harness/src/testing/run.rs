@@ -12,6 +12,7 @@ use super::{
     current::{self, Current},
     outcome::Outcome,
     report,
+    selection::{self, Selection},
     spec::{Flavor, TestInfo, TestSpec},
     telemetry,
     verdict::{Ended, Verdict},
@@ -46,11 +47,13 @@ where
 {
     let test = TestInfo::new(spec);
     let settings = backend.settings();
-    if settings.skip {
-        return skipped(&test);
-    }
+    let runtime = match selection::of(&test.spec, settings) {
+        Selection::Skipped(reason) => return skipped(&test, &reason),
+        Selection::Nothing(reason) => Err(reason.into()),
+        Selection::Runs => runtime(&test),
+    };
     telemetry::start(settings.log.as_deref());
-    let verdict = match runtime(&test) {
+    let verdict = match runtime {
         Ok(runtime) => {
             let verdict = runtime.block_on(conduct(backend, &test, needs, body));
             runtime.shutdown_timeout(RUNTIME_LIMIT);
@@ -192,8 +195,8 @@ fn runtime(test: &TestInfo) -> Result<Runtime, Box<dyn Error + Send + Sync>> {
 }
 
 /// The test passes, as its author would have it, and the user is told past all capturing.
-fn skipped<R: Outcome>(test: &TestInfo) -> R {
-    let line = format!("SKIPPED: {} (VCLUSTER_TEST_SKIP is set)", test.path);
+fn skipped<R: Outcome>(test: &TestInfo, reason: &str) -> R {
+    let line = format!("SKIPPED: {} ({reason})", test.path);
     // Standard error may be closed; the test is skipped all the same.
     drop(writeln!(std::io::stderr(), "{line}"));
     match test.spec.should_panic {

@@ -25,6 +25,8 @@ pub struct TestSpec {
     pub keep: Option<Keep>,
     /// How many nodes the host must have that run pods.
     pub nodes: Option<usize>,
+    /// Distro and version of this test and of the others of its matrix; empty without a matrix.
+    pub matrix: &'static [Cell],
     /// The kind of runtime the test runs on.
     pub flavor: Flavor,
     /// How many threads that runtime has; one per core when absent.
@@ -32,6 +34,9 @@ pub struct TestSpec {
     /// The text that a panic must contain for the test to pass; empty for any panic.
     pub should_panic: Option<&'static str>,
 }
+
+/// The distro and the version of one test of a matrix, as far as the matrix varies them.
+pub type Cell = (Option<&'static str>, Option<&'static str>);
 
 /// The kind of tokio runtime a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +71,7 @@ impl TestSpec {
             timeout: DEFAULT_TIMEOUT,
             keep: None,
             nodes: None,
+            matrix: &[],
             flavor: Flavor::MultiThread,
             worker_threads: None,
             should_panic: None,
@@ -104,6 +110,13 @@ impl TestSpec {
     #[must_use]
     pub const fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = Some(nodes);
+        self
+    }
+
+    /// Sets [`matrix`](Self::matrix).
+    #[must_use]
+    pub const fn matrix(mut self, cells: &'static [Cell]) -> Self {
+        self.matrix = cells;
         self
     }
 

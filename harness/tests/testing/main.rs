@@ -4,4 +4,5 @@ mod arguments;
 mod attributes;
 mod cases;
 mod events;
+mod matrix;
 mod pretend;

@@ -1,0 +1,133 @@
+//! The call of the harness: a specification made of literals, the needs of the arguments, the body.
+
+use std::time::Duration;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{FnArg, Ident, ItemFn, Path, Type, parse_quote, spanned::Spanned as _};
+
+use crate::{arguments::Arguments, attributes::Attributes, matrix::Cell};
+
+/// What a call is made of.
+pub(crate) struct Call<'a> {
+    pub(crate) arguments: &'a Arguments,
+    pub(crate) attributes: &'a Attributes,
+    pub(crate) function: &'a ItemFn,
+}
+
+impl Call<'_> {
+    /// The call that runs the function at `path` as the test of this name.
+    pub(crate) fn expand(&self, test: &Ident, cell: &Cell, path: &TokenStream) -> TokenStream {
+        let harness = &self.harness();
+        let specification = self.specification(test, cell);
+        let kinds = kinds(self.function);
+        // Spanned at the type, so that a type that cannot be asked for is shown where it stands.
+        let needs = kinds
+            .iter()
+            .map(|kind| quote_spanned!(kind.span()=> #harness::testing::needs::<#kind>()));
+        // Hygienic: the user's function may be called `given`, too.
+        let given = Ident::new("given", Span::mixed_site());
+        let values = kinds
+            .iter()
+            .map(|kind| quote_spanned!(kind.span()=> #given.next::<#kind>().await?));
+        let given = if kinds.is_empty() {
+            quote!(_)
+        } else {
+            quote!(#given)
+        };
+        quote! {
+            #harness::testing::run(
+                #specification,
+                &[#(#needs),*],
+                async |#given| ::core::result::Result::Ok(#path(#(#values),*)),
+            )
+        }
+    }
+
+    fn harness(&self) -> Path {
+        self.arguments
+            .harness
+            .clone()
+            .unwrap_or_else(|| parse_quote!(::vcluster_harness))
+    }
+
+    /// `TestSpec::new(..)` and a setter for each argument that was given.
+    fn specification(&self, test: &Ident, cell: &Cell) -> TokenStream {
+        let harness = self.harness();
+        let arguments = self.arguments;
+        let name = test.to_string();
+        let name = name.trim_start_matches("r#");
+        let distro = arguments.distro.iter().chain(&cell.distro);
+        let version = arguments.version.iter().chain(&cell.version);
+        let timeout = arguments.timeout.map(literal).into_iter();
+        let keep = arguments.keep.map(called).into_iter();
+        let nodes = arguments.nodes.iter();
+        let matrix = self.matrix().into_iter();
+        let flavor = arguments.flavor.map(called).into_iter();
+        let threads = arguments.worker_threads.iter();
+        let panic = self.should_panic().into_iter();
+        quote! {
+            #harness::testing::TestSpec::new(::core::module_path!(), #name)
+                #(.distro(#distro))*
+                #(.version(#version))*
+                #(.timeout(#timeout))*
+                #(.keep(#harness::settings::Keep::#keep))*
+                #(.nodes(#nodes))*
+                #(.matrix(#matrix))*
+                #(.flavor(#harness::testing::Flavor::#flavor))*
+                #(.worker_threads(#threads))*
+                #(#panic)*
+        }
+    }
+
+    /// All cells, so that each test knows when the environment leaves none of them.
+    fn matrix(&self) -> Option<TokenStream> {
+        let cells = self.arguments.matrix.as_ref()?.cells();
+        let pairs = cells.iter().map(|cell| {
+            let (distro, version) = (option(&cell.distro), option(&cell.version));
+            quote!((#distro, #version))
+        });
+        Some(quote!(&[#(#pairs),*]))
+    }
+
+    fn should_panic(&self) -> Option<TokenStream> {
+        let panic = self.attributes.should_panic.as_ref()?;
+        let text = match &panic.expected {
+            Some(text) => quote!(#text),
+            None => quote!(""),
+        };
+        Some(match &panic.condition {
+            None => quote!(.should_panic(#text)),
+            Some(condition) => quote!(.should_panic_if(::core::cfg!(#condition), #text)),
+        })
+    }
+}
+
+fn kinds(function: &ItemFn) -> Vec<&Type> {
+    fn kind(argument: &FnArg) -> Option<&Type> {
+        match argument {
+            FnArg::Typed(typed) => Some(&typed.ty),
+            FnArg::Receiver(_) => None,
+        }
+    }
+    function.sig.inputs.iter().filter_map(kind).collect()
+}
+
+fn called(variant: &str) -> Ident {
+    Ident::new(variant, Span::call_site())
+}
+
+fn option(text: &Option<String>) -> TokenStream {
+    match text {
+        Some(text) => quote!(::core::option::Option::Some(#text)),
+        None => quote!(::core::option::Option::None),
+    }
+}
+
+fn literal(duration: Duration) -> TokenStream {
+    let seconds = duration.as_secs();
+    match duration.subsec_nanos() {
+        0 => quote!(::core::time::Duration::from_secs(#seconds)),
+        nanos => quote!(::core::time::Duration::new(#seconds, #nanos)),
+    }
+}

@@ -14,6 +14,7 @@ use signal_hook::{
 };
 
 use crate::{
+    host,
     live::{self, Live},
     reaper,
 };
@@ -113,7 +114,7 @@ async fn delete_all(clusters: Vec<Live>) -> Vec<String> {
 }
 
 async fn delete(cluster: &Live) -> Result<(), Box<dyn std::error::Error>> {
-    let host = reaper::client((*cluster.host).clone()).await?;
+    let host = host::client(&cluster.host, "of the cluster").await?;
     Ok(reaper::delete_namespace(&host, &cluster.namespace).await?)
 }
 

@@ -107,7 +107,7 @@ impl HostCluster {
 }
 
 /// A client for `kubeconfig` that uses nothing else of this machine.
-pub(super) async fn client(kubeconfig: &Kubeconfig, host: &str) -> Result<Client, Error> {
+pub(crate) async fn client(kubeconfig: &Kubeconfig, host: &str) -> Result<Client, Error> {
     super::install_provider();
     let mut config =
         Config::from_custom_kubeconfig(kubeconfig.clone(), &KubeConfigOptions::default())

@@ -13,6 +13,7 @@ mod node;
 mod service_range;
 
 pub use cluster::HostCluster;
+pub(crate) use cluster::client;
 pub use crypto::install_provider;
 pub use engine::Engine;
 pub use error::Error;

@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::file::{self, Lease, Runs};
 use crate::{
+    host::HostCluster,
     owner::{Owner, Place, Process, clock},
     reaper::{self, Restart},
     settings::{Keep, Settings},
@@ -32,6 +33,17 @@ pub struct HostAccess<'a> {
     pub kubeconfig: &'a Kubeconfig,
     /// A client on the current runtime, to ask for the time.
     pub client: &'a kube::Client,
+}
+
+impl<'a> HostAccess<'a> {
+    /// What a host that is up says of itself.
+    pub fn new(host: &'a HostCluster, client: &'a kube::Client) -> Self {
+        Self {
+            name: host.name(),
+            kubeconfig: host.kubeconfig(),
+            client,
+        }
+    }
 }
 
 impl fmt::Debug for HostAccess<'_> {

@@ -203,14 +203,14 @@ impl State {
                 let Some(object) = namespaces.get_mut(*name) else {
                     return status(StatusCode::NOT_FOUND, "NotFound");
                 };
-                let patch: Value = serde_json::from_slice(body).unwrap();
+                let change: Value = serde_json::from_slice(body).unwrap();
                 let version = &object["metadata"]["resourceVersion"];
-                let wanted = &patch["metadata"]["resourceVersion"];
+                let wanted = &change["metadata"]["resourceVersion"];
                 if !wanted.is_null() && wanted != version {
                     return status(StatusCode::CONFLICT, "Conflict");
                 }
                 let next = version.as_str().unwrap().parse::<u64>().unwrap() + 1;
-                merge(object, &patch);
+                merge(object, &change);
                 object["metadata"]["resourceVersion"] = next.to_string().into();
                 (StatusCode::OK, object.clone())
             }

@@ -1,7 +1,6 @@
 //! Removes what dead tests left on a host: at once by a process that outlives the test, and at the
 //! next start by a sweep. Never touches what belongs to a living owner.
 
-mod client;
 mod delete;
 #[cfg(test)]
 pub(crate) mod fake_host;
@@ -14,9 +13,6 @@ mod sweep;
 mod tests;
 mod watch;
 
-pub(crate) use self::{
-    client::new as client, delete::by_name as delete_namespace, renew::TIED_FOR,
-};
 pub use self::{
     delete::DeleteError,
     order::Order,
@@ -24,3 +20,4 @@ pub use self::{
     sweep::{Leftover, Reaper, SweepError, sweep_once},
     watch::run_if_asked,
 };
+pub(crate) use self::{delete::by_name as delete_namespace, renew::TIED_FOR};

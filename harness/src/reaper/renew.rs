@@ -8,8 +8,11 @@ use jiff::SignedDuration;
 use kube::{Client, config::Kubeconfig};
 use tracing::{debug, warn};
 
-use super::{client, delete};
-use crate::owner::{self, clock, key};
+use super::delete;
+use crate::{
+    host,
+    owner::{self, clock, key},
+};
 
 /// How long a cluster may outlive a process of which nobody can say whether it lives.
 pub(crate) const TIED_FOR: SignedDuration = SignedDuration::from_hours(2);
@@ -24,7 +27,7 @@ pub(super) fn start(session: String, kubeconfig: Kubeconfig) {
         .spawn(move || {
             loop {
                 thread::sleep(EVERY);
-                once(&session, kubeconfig.clone());
+                once(&session, &kubeconfig);
             }
         });
     if let Err(error) = renewer {
@@ -33,8 +36,8 @@ pub(super) fn start(session: String, kubeconfig: Kubeconfig) {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn once(session: &str, kubeconfig: Kubeconfig) {
-    match client::new(kubeconfig).await {
+async fn once(session: &str, kubeconfig: &Kubeconfig) {
+    match host::client(kubeconfig, "of the session").await {
         Ok(host) => renew(&host, session).await,
         Err(error) => warn!(%error, "the host cannot be reached to put off an expiry"),
     }

@@ -13,14 +13,13 @@ use kube::config::Kubeconfig;
 use tracing::{error, info};
 
 use super::{
-    client,
     delete::{self, DeleteError},
     log::Log,
     order::Order,
     renew,
     spawn::{NAME, READY, VARIABLE, this_program},
 };
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, host};
 
 /// Set in a reaper that holds no file of anybody else.
 const ALONE: &str = "VCLUSTER_TEST_REAPER_ALONE";
@@ -68,7 +67,7 @@ fn watch(directory: &Path) -> io::Result<()> {
         host = order.host,
         "the test process is gone"
     );
-    let outcome = clean_up(&order, kubeconfig);
+    let outcome = clean_up(&order, &kubeconfig);
     if let Err(error) = &outcome {
         let chain = error_chain(error);
         error!(error = chain, "left for the next sweep");
@@ -116,9 +115,9 @@ fn lock(lease: &File) -> io::Result<()> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn clean_up(order: &Order, kubeconfig: Kubeconfig) -> Result<(), CleanUpError> {
+async fn clean_up(order: &Order, kubeconfig: &Kubeconfig) -> Result<(), CleanUpError> {
     let deadline = Deadline::after("clean-up", order.limit);
-    let host = client::new(kubeconfig).await?;
+    let host = host::client(kubeconfig, &order.host).await?;
     delete::session(&host, &order.session, IN_FLIGHT, deadline).await?;
     Ok(())
 }
@@ -126,7 +125,7 @@ async fn clean_up(order: &Order, kubeconfig: Kubeconfig) -> Result<(), CleanUpEr
 #[derive(Debug, thiserror::Error)]
 enum CleanUpError {
     #[error("could not reach the host")]
-    Reach(#[from] client::ClientError),
+    Reach(#[from] host::Error),
     #[error("could not remove what the session left")]
     Delete(#[from] DeleteError),
 }

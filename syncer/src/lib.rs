@@ -9,5 +9,6 @@ pub mod labels;
 pub mod naming;
 pub mod object_key;
 pub mod rbac;
+pub mod relay;
 
 pub use object_key::ObjectKey;

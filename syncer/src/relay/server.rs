@@ -1,0 +1,424 @@
+//! The relay itself: it takes the API server's connections and leads each where it may go.
+
+use std::{fmt, io, path::PathBuf, pin::pin, sync::Arc};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::{body::Incoming, ext::ReasonPhrase, upgrade::OnUpgrade};
+use hyper_util::rt::TokioIo;
+use kube::client::Body;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{
+    certificates::{self, Certificates},
+    connection::{self, Bounds},
+    directory::Route,
+    host_api::HostApi,
+    kubelet::{Kubelet, text},
+    listener::Socket,
+    options::{Limits, RelayOptions},
+    refusal::Refusal,
+    shared::SharedDirectory,
+    splice::{Patience, splice},
+    target::{Host, Target},
+};
+
+/// A relay that listens. Connections wait until it [runs](Relay::run).
+pub struct Relay {
+    socket: Socket,
+    tcp: Option<(TcpListener, TlsAcceptor)>,
+    server: Arc<Server>,
+}
+
+/// The relay does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The certificates are not as they should be.
+    #[error("could not prepare the relay's certificates")]
+    Certificates(#[from] certificates::Error),
+    /// The host's API cannot be used.
+    #[error("could not make a client of the host's API")]
+    Client(#[from] kube::Error),
+    /// The socket cannot be used.
+    #[error("could not listen on {}", path.display())]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The address cannot be used.
+    #[error("could not listen on {address}")]
+    Tcp {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No more connections can be taken.
+    #[error("could not accept a connection")]
+    Accept(#[source] io::Error),
+}
+
+/// A tunnel that ended early; nobody needs to act.
+#[derive(Debug, thiserror::Error)]
+enum TunnelError {
+    #[error("the connection broke off")]
+    Http(#[from] hyper::Error),
+    #[error("the stream broke off")]
+    Stream(#[from] io::Error),
+    #[error("no TLS handshake in time")]
+    Handshake,
+    #[error("the client is not the API server")]
+    Stranger,
+}
+
+struct Server {
+    certificates: Certificates,
+    kubelet: Kubelet,
+    places: Semaphore,
+    limits: Limits,
+    cancel: CancellationToken,
+}
+
+/// What a `CONNECT` request turns into.
+struct Tunnel {
+    near: OnUpgrade,
+    far: Far,
+}
+
+enum Far {
+    Kubelet { node: String, tls: TlsAcceptor },
+    Stream(TcpStream),
+}
+
+impl Relay {
+    /// Reads the certificates and listens.
+    ///
+    /// `host` says how to reach the host's API, `virtual_api` answers what a kubelet says about
+    /// its pods in the tenant's own words.
+    ///
+    /// # Errors
+    ///
+    /// Unusable certificates or sockets.
+    pub async fn bind(
+        options: &RelayOptions,
+        host_namespace: &str,
+        directory: SharedDirectory,
+        host: kube::Config,
+        virtual_api: kube::Client,
+    ) -> Result<Self, Error> {
+        let certificates = Certificates::load(options)?;
+        let limits = options.limits.clone();
+        let tcp = match options.tcp {
+            None => None,
+            Some(address) => {
+                let of_address = |source| Error::Tcp { address, source };
+                let listener = TcpListener::bind(address).await.map_err(of_address)?;
+                Some((listener, certificates.acceptor(&address.ip().into())?))
+            }
+        };
+        let kubelet = Kubelet {
+            directory,
+            host: HostApi::new(host, host_namespace, limits.host_answer)?,
+            virtual_api,
+            limits: limits.clone(),
+        };
+        let socket = Socket::bind(&options.socket).map_err(|source| Error::Socket {
+            path: options.socket.clone(),
+            source,
+        })?;
+        let server = Arc::new(Server {
+            certificates,
+            kubelet,
+            places: Semaphore::new(limits.connections),
+            limits,
+            cancel: CancellationToken::new(),
+        });
+        Ok(Self {
+            socket,
+            tcp,
+            server,
+        })
+    }
+
+    /// Where the relay listens besides its socket.
+    ///
+    /// # Errors
+    ///
+    /// The system does not say.
+    pub fn tcp_address(&self) -> io::Result<Option<std::net::SocketAddr>> {
+        let tcp = self.tcp.as_ref();
+        tcp.map(|(listener, _)| listener.local_addr()).transpose()
+    }
+
+    /// Serves until `cancel`, then lets what is under way end for a moment.
+    ///
+    /// # Errors
+    ///
+    /// The sockets give no more connections.
+    pub async fn run(self, cancel: CancellationToken) -> Result<(), Error> {
+        let mut connections = JoinSet::new();
+        let result = loop {
+            // Accepting is cancel safe, and so is joining.
+            tokio::select! {
+                () = cancel.cancelled() => break Ok(()),
+                accepted = self.socket.accept() => match accepted {
+                    Ok(stream) => {
+                        connections.spawn(Arc::clone(&self.server).serve(stream));
+                    }
+                    Err(error) if is_passing(&error) => pause(&error).await,
+                    Err(error) => break Err(Error::Accept(error)),
+                },
+                accepted = accept_tcp(self.tcp.as_ref()) => match accepted {
+                    Ok((stream, tls)) => {
+                        connections.spawn(Arc::clone(&self.server).serve_tls(stream, tls));
+                    }
+                    Err(error) if is_passing(&error) => pause(&error).await,
+                    Err(error) => break Err(Error::Accept(error)),
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        };
+        if let Err(error) = self.socket.close() {
+            debug!(%error, "could not remove the relay's socket");
+        }
+        self.server.cancel.cancel();
+        let drained = timeout(self.server.limits.drain, async {
+            while connections.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            info!(open = connections.len(), "cut the streams that did not end");
+            connections.shutdown().await;
+        }
+        result
+    }
+}
+
+impl Server {
+    async fn serve_tls(self: Arc<Self>, stream: TcpStream, tls: TlsAcceptor) {
+        match self.handshake(stream, &tls).await {
+            Ok(stream) => self.serve(stream).await,
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "refused a connection"
+            ),
+        }
+    }
+
+    /// One connection of the API server, from its first byte to its last.
+    async fn serve<I>(self: Arc<Self>, io: I)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // Held until the end. Too many are told so rather than left waiting.
+        let place = self.places.try_acquire().ok();
+        let bounds = Bounds {
+            head: self.limits.connect_head,
+            next_request: self.limits.handshake,
+        };
+        let has_place = place.is_some();
+        let tunnel = connection::serve(io, bounds, &self.cancel, |request| {
+            self.connect(request, has_place)
+        });
+        let result = match tunnel.await {
+            Ok(None) => Ok(()),
+            Ok(Some(tunnel)) => self.carry(tunnel).await,
+            Err(error) => Err(error.into()),
+        };
+        match result {
+            Ok(()) => {}
+            Err(TunnelError::Stranger) => warn!("refused a client that is not the API server"),
+            Err(error) => debug!(
+                error = &error as &dyn std::error::Error,
+                "a tunnel ended early"
+            ),
+        }
+    }
+
+    async fn connect(
+        &self,
+        mut request: Request<Incoming>,
+        has_place: bool,
+    ) -> (Response<Body>, Option<Tunnel>) {
+        let near = hyper::upgrade::on(&mut request);
+        let opened = if has_place {
+            self.open(&request).await
+        } else {
+            Err((StatusCode::SERVICE_UNAVAILABLE, Refusal::Busy.to_string()))
+        };
+        match opened {
+            Ok(far) => (Response::new(Body::empty()), Some(Tunnel { near, far })),
+            Err((status, message)) => {
+                warn!(asked = %request.uri(), %status, message, "refused to connect");
+                (refuse(status, &message), None)
+            }
+        }
+    }
+
+    async fn open(&self, request: &Request<Incoming>) -> Result<Far, (StatusCode, String)> {
+        let refusal = |refusal: Refusal| (refusal.status(), refusal.to_string());
+        if request.method() != Method::CONNECT {
+            return Err(refusal(Refusal::Method));
+        }
+        let authority = request.uri().authority().map_or("", |name| name.as_str());
+        let target = Target::parse(authority)
+            .map_err(|error| refusal(Refusal::Malformed(error.to_string())))?;
+        let directory = &self.kubelet.directory;
+        let route = directory.ask(self.limits.news, |directory| directory.route(&target));
+        match route.await.map_err(refusal)? {
+            Route::Kubelet(node) => {
+                let tls = self.acceptor(&target.host)?;
+                Ok(Far::Kubelet { node, tls })
+            }
+            Route::Connect(address) => {
+                let failed = |status, reason: String| {
+                    (status, format!("could not connect to {target}: {reason}"))
+                };
+                match timeout(self.limits.connect, TcpStream::connect(address)).await {
+                    Err(_) => {
+                        let limit = self.limits.connect.as_secs();
+                        Err(failed(
+                            StatusCode::GATEWAY_TIMEOUT,
+                            format!("no answer within {limit} s"),
+                        ))
+                    }
+                    Ok(Err(error)) => Err(failed(StatusCode::BAD_GATEWAY, error.to_string())),
+                    Ok(Ok(stream)) => {
+                        if let Err(error) = stream.set_nodelay(true) {
+                            debug!(%error, %target, "could not turn off delays");
+                        }
+                        Ok(Far::Stream(stream))
+                    }
+                }
+            }
+        }
+    }
+
+    fn acceptor(&self, host: &Host) -> Result<TlsAcceptor, (StatusCode, String)> {
+        self.certificates.acceptor(host).map_err(|error| {
+            let error: &dyn std::error::Error = &error;
+            warn!(%host, error, "could not play a node");
+            let message = "the relay has no certificate for the node".to_owned();
+            (StatusCode::INTERNAL_SERVER_ERROR, message)
+        })
+    }
+
+    async fn carry(&self, tunnel: Tunnel) -> Result<(), TunnelError> {
+        let near = TokioIo::new(tunnel.near.await?);
+        let (ended, kind) = match tunnel.far {
+            Far::Stream(far) => (splice(near, far, self.patience()).await?, "connection"),
+            Far::Kubelet { node, tls } => {
+                let tls = self.handshake(near, &tls).await?;
+                let bounds = Bounds {
+                    head: self.limits.kubelet_head,
+                    next_request: self.limits.keep_alive,
+                };
+                let stream = connection::serve(tls, bounds, &self.cancel, |request| {
+                    self.kubelet.answer(&node, request)
+                });
+                // The future is large and most of it is needed only now.
+                let Some(stream) = pin!(stream).await? else {
+                    return Ok(());
+                };
+                let near = TokioIo::new(stream.virtual_end.await?);
+                let far = TokioIo::new(stream.host_end.await?);
+                (splice(near, far, self.patience()).await?, "stream")
+            }
+        };
+        debug!(
+            kind,
+            forth = ended.forth,
+            back = ended.back,
+            timed_out = ended.timed_out,
+            "a tunnel ended"
+        );
+        Ok(())
+    }
+
+    async fn handshake<I>(
+        &self,
+        io: I,
+        tls: &TlsAcceptor,
+    ) -> Result<tokio_rustls::server::TlsStream<I>, TunnelError>
+    where
+        I: AsyncRead + AsyncWrite + Unpin,
+    {
+        let stream = timeout(self.limits.handshake, tls.accept(io))
+            .await
+            .map_err(|_| TunnelError::Handshake)??;
+        if self
+            .certificates
+            .is_api_server(stream.get_ref().1.peer_certificates())
+        {
+            Ok(stream)
+        } else {
+            Err(TunnelError::Stranger)
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            idle: self.limits.idle,
+            half_closed: self.limits.half_closed,
+        }
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("socket", &self.socket)
+            .field("certificates", &self.server.certificates)
+            .field("limits", &self.server.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The API server shows the reason phrase and nothing else of a refusal.
+fn refuse(status: StatusCode, message: &str) -> Response<Body> {
+    let mut response = text(status, message);
+    if let Ok(reason) = ReasonPhrase::try_from(message.as_bytes()) {
+        response.extensions_mut().insert(reason);
+    }
+    let close = HeaderValue::from_static("close");
+    response
+        .headers_mut()
+        .insert(http::header::CONNECTION, close);
+    response
+}
+
+async fn accept_tcp(
+    listener: Option<&(TcpListener, TlsAcceptor)>,
+) -> io::Result<(TcpStream, TlsAcceptor)> {
+    match listener {
+        None => std::future::pending().await,
+        Some((listener, tls)) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((stream, tls.clone()))
+        }
+    }
+}
+
+/// Out of file descriptors, or the other side has gone: the next one may work.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    ) || matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+async fn pause(error: &io::Error) {
+    warn!(%error, "could not accept a connection");
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}

@@ -10,23 +10,38 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use crate::settings::{Environment, ProcessEnvironment, Settings};
 
+/// How many runs stay in the target directory. What the user names is the user's to clean.
+const KEPT_RUNS: usize = 20;
+
 /// The directory of this run's bundles. Nothing is written before there is a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifacts {
     root: PathBuf,
     run: String,
+    keeps: Keeps,
+}
+
+/// Which runs stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    All,
+    Newest(usize),
 }
 
 impl Artifacts {
     /// What the settings say, else the target directory that this test was built in.
     pub fn new(settings: &Settings) -> Self {
-        let root = settings.artifacts.clone().unwrap_or_else(|| {
+        let (root, keeps) = if let Some(named) = &settings.artifacts {
+            (named.clone(), Keeps::All)
+        } else {
             let program = std::env::current_exe().unwrap_or_default();
-            target_directory(&program, &ProcessEnvironment).join("vcluster")
-        });
+            let target = target_directory(&program, &ProcessEnvironment);
+            (target.join("vcluster"), Keeps::Newest(KEPT_RUNS))
+        };
         Self {
             root,
             run: run_id(&ProcessEnvironment),
+            keeps,
         }
     }
 
@@ -48,7 +63,31 @@ impl Artifacts {
         if let Err(error) = self.point_latest() {
             tracing::debug!(%error, "no link to the latest run");
         }
+        if let Err(error) = self.remove_old() {
+            tracing::debug!(%error, "old runs stay");
+        }
         Ok(path)
+    }
+
+    /// Other test processes may be at the same.
+    fn remove_old(&self) -> io::Result<()> {
+        let Keeps::Newest(count) = self.keeps else {
+            return Ok(());
+        };
+        let mut runs = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            // The link `latest` is no directory.
+            if entry.file_type()?.is_dir() {
+                runs.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        runs.sort();
+        let old = runs.len().saturating_sub(count);
+        for (_, path) in &runs[..old] {
+            fs::remove_dir_all(path)?;
+        }
+        Ok(())
     }
 
     /// Replaced in one step: other test processes do the same.
@@ -110,6 +149,8 @@ pub(super) fn file_name(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use rstest::rstest;
 
     use super::*;
@@ -118,7 +159,27 @@ mod tests {
         Artifacts {
             root: root.to_owned(),
             run: "r1".to_owned(),
+            keeps: Keeps::All,
         }
+    }
+
+    #[test]
+    fn only_the_newest_runs_stay() {
+        let root = tempfile::tempdir().unwrap();
+        for number in 0..4 {
+            let run = Artifacts {
+                run: format!("r{number}"),
+                keeps: Keeps::Newest(2),
+                ..artifacts(root.path())
+            };
+            let path = run.create("web").unwrap();
+            // The clock of a file system may be too coarse to tell them apart.
+            let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + number);
+            let run = fs::File::open(path.parent().unwrap()).unwrap();
+            run.set_modified(then).unwrap();
+        }
+        let newest = ["r0", "r1", "r2", "r3"].map(|run| root.path().join(run).exists());
+        assert_eq!(newest, [false, false, true, true]);
     }
 
     #[test]

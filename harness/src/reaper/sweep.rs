@@ -101,7 +101,7 @@ impl Reaper {
                     .await
                     .map(|()| leftover)
             })
-            .buffer_unordered(8)
+            .buffered(8)
             .collect()
             .await;
         if let Err(error) = self.runs.remove_dead() {

@@ -84,7 +84,8 @@ impl Call<'_> {
     fn matrix(&self) -> Option<TokenStream> {
         let cells = self.arguments.matrix.as_ref()?.cells();
         let pairs = cells.iter().map(|cell| {
-            let (distro, version) = (option(&cell.distro), option(&cell.version));
+            let distro = option(cell.distro.as_deref());
+            let version = option(cell.version.as_deref());
             quote!((#distro, #version))
         });
         Some(quote!(&[#(#pairs),*]))
@@ -93,8 +94,8 @@ impl Call<'_> {
     fn should_panic(&self) -> Option<TokenStream> {
         let panic = self.attributes.should_panic.as_ref()?;
         let text = match &panic.expected {
-            Some(text) => quote!(#text),
-            None => quote!(""),
+            Some(text) => text.value(),
+            None => String::new(),
         };
         Some(match &panic.condition {
             None => quote!(.should_panic(#text)),
@@ -117,11 +118,11 @@ fn called(variant: &str) -> Ident {
     Ident::new(variant, Span::call_site())
 }
 
-fn option(text: &Option<String>) -> TokenStream {
-    match text {
-        Some(text) => quote!(::core::option::Option::Some(#text)),
-        None => quote!(::core::option::Option::None),
-    }
+fn option(text: Option<&str>) -> TokenStream {
+    text.map_or_else(
+        || quote!(::core::option::Option::None),
+        |text| quote!(::core::option::Option::Some(#text)),
+    )
 }
 
 fn literal(duration: Duration) -> TokenStream {

@@ -70,9 +70,10 @@ impl Grammar {
             Value::None
         } else if input.peek(Token![=]) {
             input.parse::<Token![=]>()?;
-            match input.is_empty() {
-                true => Value::None,
-                false => Value::Expression(input.parse()?),
+            if input.is_empty() {
+                Value::None
+            } else {
+                Value::Expression(input.parse()?)
             }
         } else if input.peek(syn::token::Paren) {
             let list;

@@ -3,10 +3,10 @@
 use std::{error::Error, path::PathBuf};
 
 use super::spec::TestInfo;
-use crate::settings::Settings;
+use crate::{diagnostics::Failure, settings::Settings};
 
-/// Why a cluster could not be started, stopped or kept.
-pub type SetUpError = Box<dyn Error + Send + Sync>;
+/// Why a cluster could not be stopped or kept.
+pub type CleanUpError = Box<dyn Error + Send + Sync>;
 
 /// What gives clusters to tests.
 pub trait Backend {
@@ -16,22 +16,31 @@ pub trait Backend {
     /// What the environment says.
     fn settings(&self) -> &Settings;
 
-    /// Starts one cluster, and the host when there is none. What it began and could not finish, it undoes.
+    /// Starts one cluster, and the host when there is none. What it began and could not finish, it
+    /// explains and undoes.
     fn start(&self, test: &TestInfo) -> impl Future<Output = Result<Self::Cluster, SetUpError>>;
 
     /// Looks for the cause of a failure while the clusters are still there.
     fn explain(
         &self,
-        test: &TestInfo,
         clusters: &[Self::Cluster],
-        failure: &str,
+        failure: &Failure,
     ) -> impl Future<Output = Explanation>;
 
     /// Deletes a cluster.
-    fn stop(&self, cluster: Self::Cluster) -> impl Future<Output = Result<(), SetUpError>>;
+    fn stop(&self, cluster: Self::Cluster) -> impl Future<Output = Result<(), CleanUpError>>;
 
     /// Lets a cluster outlive the test and says how to reach it.
-    fn keep(&self, cluster: Self::Cluster) -> impl Future<Output = Result<String, SetUpError>>;
+    fn keep(&self, cluster: Self::Cluster) -> impl Future<Output = Result<String, CleanUpError>>;
+}
+
+/// Why a cluster could not be started, and what was found out about it before it was undone.
+#[derive(Debug)]
+pub struct SetUpError {
+    /// Why.
+    pub cause: Box<dyn Error + Send + Sync>,
+    /// What was seen.
+    pub explanation: Explanation,
 }
 
 /// What was found out about a failure.
@@ -40,5 +49,14 @@ pub struct Explanation {
     /// What was seen that may be the cause, one thing per line.
     pub summary: String,
     /// Where all that was collected lies.
-    pub bundle: Option<PathBuf>,
+    pub bundles: Vec<PathBuf>,
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for SetUpError {
+    fn from(error: E) -> Self {
+        Self {
+            cause: error.into(),
+            explanation: Explanation::default(),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use futures::{FutureExt as _, future::join_all};
 
 use super::{
-    backend::{Backend, SetUpError},
+    backend::{Backend, CleanUpError},
     report,
     spec::TestSpec,
 };
@@ -27,7 +27,7 @@ pub(super) async fn all<B: Backend>(
     clusters: Vec<B::Cluster>,
     has_failed: bool,
 ) -> CleanedUp {
-    let keeps = match policy(backend.settings().keep, spec.keep) {
+    let keeps = match spec.keep_policy(backend.settings()) {
         Keep::Never => false,
         Keep::OnFailure => has_failed,
         Keep::Always => true,
@@ -49,14 +49,9 @@ pub(super) async fn all<B: Backend>(
     cleaned
 }
 
-/// The environment comes before the attribute here: a user who wants to look must not edit the test.
-fn policy(environment: Option<Keep>, attribute: Option<Keep>) -> Keep {
-    environment.or(attribute).unwrap_or_default()
-}
-
 async fn bounded<T>(
     backend: &impl Backend,
-    action: impl Future<Output = Result<T, SetUpError>>,
+    action: impl Future<Output = Result<T, CleanUpError>>,
 ) -> Result<T, String> {
     let limit = backend.settings().stop_timeout;
     let action = AssertUnwindSafe(action).catch_unwind();
@@ -68,24 +63,5 @@ async fn bounded<T>(
             "not done after {}",
             humantime::format_duration(limit)
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case::nothing_said(None, None, Keep::Never)]
-    #[case::the_attribute(None, Some(Keep::Always), Keep::Always)]
-    #[case::the_environment_wins(Some(Keep::Never), Some(Keep::Always), Keep::Never)]
-    fn the_policy_is_found(
-        #[case] environment: Option<Keep>,
-        #[case] attribute: Option<Keep>,
-        #[case] expected: Keep,
-    ) {
-        assert_eq!(policy(environment, attribute), expected);
     }
 }

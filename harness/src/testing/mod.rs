@@ -17,7 +17,7 @@ mod verdict;
 
 pub use self::{
     argument::{Argument, ArgumentError, Given, Need, needs},
-    backend::{Backend, Explanation, SetUpError},
+    backend::{Backend, CleanUpError, Explanation, SetUpError},
     current::{Current, current},
     outcome::Outcome,
     run::run_on,

@@ -10,7 +10,7 @@ pub(super) fn failure(test: &TestInfo, explanation: &Explanation, notes: &[Strin
     for line in explanation.summary.lines() {
         push(&mut report, line);
     }
-    if let Some(bundle) = &explanation.bundle {
+    for bundle in &explanation.bundles {
         push(
             &mut report,
             &format!("everything collected: {}", bundle.display()),
@@ -57,7 +57,7 @@ mod tests {
         let test = TestInfo::new(TestSpec::new("e2e", "works"));
         let explanation = Explanation {
             summary: "pod default/web is pending\nimage x is missing".to_owned(),
-            bundle: Some("target/vcluster/works".into()),
+            bundles: vec!["target/vcluster/works".into()],
         };
         let notes = ["cluster vc-1 is kept".to_owned()];
         insta::assert_snapshot!(failure(&test, &explanation, &notes), @r"

@@ -1,6 +1,11 @@
 //! The run of one test: clusters, arguments, body under a limit, the cause of a failure, clean-up, verdict.
 
-use std::{error::Error, io::Write as _, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    error::Error,
+    io::Write as _,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use futures::{FutureExt as _, future::join_all};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -15,9 +20,9 @@ use super::{
     selection::{self, Selection},
     spec::{Flavor, TestInfo, TestSpec},
     telemetry,
-    verdict::{Ended, Verdict},
+    verdict::{Ended, Trouble, Verdict},
 };
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, diagnostics::Failure};
 
 /// How long the search for the cause of a failure may take.
 const EXPLAIN_LIMIT: Duration = Duration::from_secs(30);
@@ -59,7 +64,7 @@ where
             runtime.shutdown_timeout(RUNTIME_LIMIT);
             verdict
         }
-        Err(error) => Verdict::not_set_up(&*error),
+        Err(error) => Verdict::not_set_up(&test.spec, &*error),
     };
     verdict.deliver(&test, settings.ci)
 }
@@ -75,6 +80,7 @@ where
     F: Future<Output = R>,
     R: Outcome,
 {
+    let begun = Instant::now();
     let (clusters, started) = start(backend, test, argument::count(needs)).await;
     let future = if let Err(trouble) = started {
         Err(trouble)
@@ -93,9 +99,21 @@ where
         Err(trouble) => Ended::NotSetUp(trouble),
     };
     let failure = ended.failure(&test.spec);
-    let explanation = match &failure {
-        Some(failure) => explain(backend, test, &clusters, failure).await,
-        None => Explanation::default(),
+    let explanation = match (&failure, &ended) {
+        (None, _) => Explanation::default(),
+        (Some(_), Ended::NotSetUp(trouble)) if trouble.is_explained() => {
+            trouble.explanation.clone()
+        }
+        (Some(failure), ended) => {
+            let failure = Failure {
+                test: test.path.clone(),
+                step: ended.step().to_owned(),
+                elapsed: Some(begun.elapsed()),
+                last_seen: None,
+                error: failure.clone(),
+            };
+            explain(backend, &clusters, &failure).await
+        }
     };
     let cleaned = clean_up::all(backend, &test.spec, clusters, failure.is_some()).await;
     Verdict {
@@ -111,7 +129,7 @@ async fn start<B: Backend>(
     backend: &B,
     test: &TestInfo,
     count: usize,
-) -> (Vec<B::Cluster>, Result<(), String>) {
+) -> (Vec<B::Cluster>, Result<(), Trouble>) {
     let starts = (0..count).map(|_| AssertUnwindSafe(backend.start(test)).catch_unwind());
     let mut clusters = Vec::new();
     let mut outcome = Ok(());
@@ -121,8 +139,11 @@ async fn start<B: Backend>(
                 clusters.push(cluster);
                 continue;
             }
-            Ok(Err(error)) => report::chain(&*error),
-            Err(payload) => format!("a panic: {}", report::panic_text(&*payload)),
+            Ok(Err(error)) => Trouble {
+                text: report::chain(&*error.cause),
+                explanation: error.explanation,
+            },
+            Err(payload) => format!("a panic: {}", report::panic_text(&*payload)).into(),
         };
         outcome = outcome.and(Err(error));
     }
@@ -134,7 +155,7 @@ async fn prepare<C, F>(
     mut given: Given<'_, C>,
     body: impl AsyncFnOnce(&mut Given<'_, C>) -> Result<F, ArgumentError>,
     limit: Duration,
-) -> Result<F, String> {
+) -> Result<F, Trouble> {
     let made = AssertUnwindSafe(body(&mut given)).catch_unwind();
     let error = match tokio::time::timeout(limit, made).await {
         Ok(Ok(Ok(future))) => return Ok(future),
@@ -142,7 +163,7 @@ async fn prepare<C, F>(
         Ok(Err(payload)) => format!("a panic: {}", report::panic_text(&*payload)),
         Err(_) => format!("not done after {}", humantime::format_duration(limit)),
     };
-    Err(format!("could not make the arguments\n  because: {error}"))
+    Err(format!("could not make the arguments\n  because: {error}").into())
 }
 
 /// Polls the test's future on this task, so that a panic is caught where it happens.
@@ -161,11 +182,13 @@ async fn play<R>(future: impl Future<Output = R>, limit: Duration) -> Ended<R> {
 
 async fn explain<B: Backend>(
     backend: &B,
-    test: &TestInfo,
     clusters: &[B::Cluster],
-    failure: &str,
+    failure: &Failure,
 ) -> Explanation {
-    let search = AssertUnwindSafe(backend.explain(test, clusters, failure)).catch_unwind();
+    if clusters.is_empty() {
+        return Explanation::default();
+    }
+    let search = AssertUnwindSafe(backend.explain(clusters, failure)).catch_unwind();
     let trouble = match tokio::time::timeout(EXPLAIN_LIMIT, search).await {
         Ok(Ok(explanation)) => return explanation,
         Ok(Err(payload)) => format!("a panic: {}", report::panic_text(&*payload)),
@@ -173,7 +196,7 @@ async fn explain<B: Backend>(
     };
     Explanation {
         summary: format!("the cause could not be looked for: {trouble}"),
-        bundle: None,
+        bundles: Vec::new(),
     }
 }
 

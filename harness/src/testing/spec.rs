@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::settings::Keep;
+use crate::settings::{Keep, Settings};
 
 /// How long a test's body may take when nothing else is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
@@ -148,6 +148,12 @@ impl TestSpec {
         }
         self
     }
+
+    /// When the test's clusters outlive it. The environment comes before the attribute here: a user who
+    /// wants to look must not edit the test.
+    pub(super) fn keep_policy(&self, settings: &Settings) -> Keep {
+        settings.keep.or(self.keep).unwrap_or_default()
+    }
 }
 
 impl TestInfo {
@@ -167,7 +173,25 @@ impl TestInfo {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
+
+    #[rstest]
+    #[case::nothing_said(None, None, Keep::Never)]
+    #[case::the_attribute(None, Some(Keep::Always), Keep::Always)]
+    #[case::the_environment_wins(Some(Keep::Never), Some(Keep::Always), Keep::Never)]
+    fn the_keep_policy_is_found(
+        #[case] environment: Option<Keep>,
+        #[case] attribute: Option<Keep>,
+        #[case] expected: Keep,
+    ) {
+        let mut settings = Settings::from_environment(&[]).unwrap();
+        settings.keep = environment;
+        let mut spec = TestSpec::new("e2e", "works");
+        spec.keep = attribute;
+        assert_eq!(spec.keep_policy(&settings), expected);
+    }
 
     #[test]
     fn a_test_is_called_as_cargo_calls_it() {

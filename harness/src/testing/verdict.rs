@@ -13,13 +13,38 @@ use super::{
 /// How the body ended, or why it did not begin.
 pub(super) enum Ended<R> {
     /// Its clusters or arguments could not be made.
-    NotSetUp(String),
+    NotSetUp(Trouble),
     /// It came to its end.
     Returned(R),
     /// It panicked, with this.
     Panicked(Box<dyn Any + Send>),
     /// It was still running at its limit.
     TimedOut,
+}
+
+/// Why a body did not begin.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    /// The error with its causes.
+    pub(super) text: String,
+    /// What is known about it already.
+    pub(super) explanation: Explanation,
+}
+
+impl Trouble {
+    /// Has somebody looked for its cause already?
+    pub(super) fn is_explained(&self) -> bool {
+        self.explanation != Explanation::default()
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            explanation: Explanation::default(),
+        }
+    }
 }
 
 /// Everything that is known when a test is over.
@@ -32,10 +57,20 @@ pub(super) struct Verdict<R> {
 }
 
 impl<R: Outcome> Ended<R> {
+    /// What was under way.
+    pub(super) fn step(&self) -> &'static str {
+        match self {
+            Self::NotSetUp(_) => "set-up",
+            Self::Returned(_) | Self::Panicked(_) | Self::TimedOut => "test",
+        }
+    }
+
     /// Why this is not what the test should do.
     pub(super) fn failure(&self, spec: &TestSpec) -> Option<String> {
         match (self, spec.should_panic) {
-            (Self::NotSetUp(trouble), _) => Some(format!("vcluster set-up failed: {trouble}")),
+            (Self::NotSetUp(trouble), _) => {
+                Some(format!("vcluster set-up failed: {}", trouble.text))
+            }
             (Self::TimedOut, _) => Some(format!(
                 "the test was still running after {}, its timeout",
                 humantime::format_duration(spec.timeout)
@@ -56,11 +91,11 @@ impl<R: Outcome> Ended<R> {
 
 impl<R: Outcome> Verdict<R> {
     /// Nothing was begun.
-    pub(super) fn not_set_up(error: &(dyn Error + Send + Sync + 'static)) -> Self {
-        let trouble = report::chain(error);
+    pub(super) fn not_set_up(spec: &TestSpec, error: &(dyn Error + Send + Sync + 'static)) -> Self {
+        let ended = Ended::NotSetUp(Trouble::from(report::chain(error)));
         Self {
-            failure: Some(format!("vcluster set-up failed: {trouble}")),
-            ended: Ended::NotSetUp(trouble),
+            failure: ended.failure(spec),
+            ended,
             explanation: Explanation::default(),
             cleaned: CleanedUp::default(),
         }
@@ -102,7 +137,7 @@ fn resume<R>(ended: Ended<R>) -> R {
     match ended {
         Ended::Returned(value) => value,
         Ended::Panicked(payload) => panic::resume_unwind(payload),
-        Ended::NotSetUp(text) => panic!("{text}"),
+        Ended::NotSetUp(trouble) => panic!("{}", trouble.text),
         Ended::TimedOut => panic!("the test was still running at its timeout"),
     }
 }

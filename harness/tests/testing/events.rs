@@ -175,7 +175,8 @@ fn a_start_that_fails_is_no_failure_of_the_test() {
     let error = run(&backend, SPEC, async || ()).unwrap_err();
     let expected = "vcluster set-up failed: could not start\n  because: engine not reachable\n";
     assert!(error.starts_with(expected), "{error}");
-    assert!(!backend.events().contains(&"body".to_owned()));
+    assert!(error.contains("why: the engine is stopped"), "{error}");
+    assert_eq!(backend.events(), ["start 0"]);
 }
 
 #[rstest]

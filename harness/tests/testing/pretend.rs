@@ -10,8 +10,11 @@ use std::{
 };
 
 use vcluster_harness::{
+    diagnostics::Failure,
     settings::Settings,
-    testing::{Argument, ArgumentError, Backend, Explanation, Need, SetUpError, TestInfo},
+    testing::{
+        Argument, ArgumentError, Backend, CleanUpError, Explanation, Need, SetUpError, TestInfo,
+    },
 };
 
 pub(crate) use vcluster_harness::settings;
@@ -147,7 +150,13 @@ impl Backend for Pretend {
         match self.fault {
             Some(Fault::Start(at)) if at == number => {
                 let cause = std::io::Error::other("engine not reachable");
-                Err(anyhow::Error::new(cause).context("could not start").into())
+                Err(SetUpError {
+                    cause: anyhow::Error::new(cause).context("could not start").into(),
+                    explanation: Explanation {
+                        summary: "why: the engine is stopped".to_owned(),
+                        bundles: Vec::new(),
+                    },
+                })
             }
             Some(Fault::StartPanics(at)) if at == number => panic!("a bug"),
             Some(Fault::StartAlone) => {
@@ -163,14 +172,14 @@ impl Backend for Pretend {
         }
     }
 
-    async fn explain(&self, _: &TestInfo, clusters: &[Cluster], failure: &str) -> Explanation {
-        let first = failure.lines().next().unwrap_or_default();
+    async fn explain(&self, clusters: &[Cluster], failure: &Failure) -> Explanation {
+        let first = failure.error.lines().next().unwrap_or_default();
         self.note(format!("explain {} because {first}", clusters.len()));
         assert_ne!(self.fault, Some(Fault::Explain), "a bug");
         Explanation::default()
     }
 
-    async fn stop(&self, cluster: Cluster) -> Result<(), SetUpError> {
+    async fn stop(&self, cluster: Cluster) -> Result<(), CleanUpError> {
         self.note(format!("stop {}", cluster.0));
         match self.fault {
             Some(Fault::Stop) => Err("host not reachable".into()),
@@ -179,7 +188,7 @@ impl Backend for Pretend {
         }
     }
 
-    async fn keep(&self, cluster: Cluster) -> Result<String, SetUpError> {
+    async fn keep(&self, cluster: Cluster) -> Result<String, CleanUpError> {
         self.note(format!("keep {}", cluster.0));
         Ok(format!("cluster {} is kept", cluster.0))
     }

@@ -28,7 +28,7 @@ rm -rf /usr/lib/cni
 {
     for program in /usr/sbin/xtables-nft-multi /usr/sbin/xtables-legacy-multi /usr/sbin/conntrack \
         /usr/lib/*/xtables/*.so; do
-        readlink -f "$program"
+        printf '%s\n' "$program"
         ldd "$program" | grep -o '/[^ ]*' || true
     done
 } | sort -u | while read -r path; do

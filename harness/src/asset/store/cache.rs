@@ -38,6 +38,12 @@ impl Store {
         }
     }
 
+    /// The same cache, with less time for other creators.
+    #[cfg(test)]
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// The file of this key if it is there and whole.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ mod claim;
 mod error;
 mod key;
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use cache::Store;
 pub(crate) use claim::Claim;

@@ -12,7 +12,13 @@ use kube::{
 };
 use tokio::sync::OnceCell;
 
-use super::{Error, image::ImageStore, kubeconfig::failed, service_range::discover};
+use super::{
+    Error,
+    image::{ImageStore, Wanted},
+    kubeconfig::failed,
+    service_range::discover,
+};
+use crate::asset::Image;
 
 /// A host that is up. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -95,6 +101,24 @@ impl HostCluster {
             .get_or_try_init(find)
             .await
             .copied()
+    }
+
+    /// Makes sure that every node has `images`, loading those that it lacks, and looks afterwards.
+    ///
+    /// # Errors
+    /// An image is nowhere to be had, could not be loaded, or is not there after all.
+    pub async fn load(&self, images: &[Image]) -> Result<(), Error> {
+        let wanted: Vec<Wanted<'_>> = images
+            .iter()
+            .map(|image| Wanted {
+                reference: &image.reference,
+                archive: image.archive.as_deref(),
+            })
+            .collect();
+        let store = &self.inner.facts.images;
+        store
+            .ensure(&self.client().await?, self.name(), &wanted)
+            .await
     }
 
     /// Is it still there? After a failed request this tells whether somebody deleted or stopped it.

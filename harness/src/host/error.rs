@@ -84,6 +84,15 @@ pub enum Error {
         #[source]
         source: bollard::errors::Error,
     },
+    /// The image that a host is made of could not be obtained.
+    #[error("there is no node image to make host {host} of")]
+    NoNodeImage {
+        /// The host.
+        host: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// An option of a host means nothing.
     #[error("`{value}` is not a valid {option} of a host: {reason}")]
     Option {

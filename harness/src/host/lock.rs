@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{Read as _, Seek as _, SeekFrom, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -24,20 +24,20 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Waits for the lock `name` in `directory`, saying on `step` for whom.
+    /// Waits for the lock file at `path`, saying on `step` for whom.
     pub(crate) async fn acquire(
-        directory: &Path,
-        name: &str,
+        path: &Path,
         step: &Step,
         deadline: Deadline,
     ) -> Result<Self, Error> {
-        let path = directory.join(format!("{name}.lock"));
         let failed = |source| Error::Lock {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
-        std::fs::create_dir_all(directory).map_err(failed)?;
-        let mut file = open(&path).map_err(failed)?;
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
+        let mut file = open(path).map_err(failed)?;
         let mut told = false;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -49,7 +49,7 @@ impl Lock {
                 return Err(Error::LockTimeout {
                     holder: holder(&mut file),
                     waited: deadline.limit(),
-                    path,
+                    path: path.to_owned(),
                 });
             }
             if !told {
@@ -63,7 +63,7 @@ impl Lock {
     }
 }
 
-fn open(path: &PathBuf) -> std::io::Result<File> {
+fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -102,7 +102,12 @@ mod tests {
 
     async fn acquire(directory: &Path, limit: Duration) -> Result<Lock, Error> {
         let step = Progress::silent().step("test");
-        Lock::acquire(directory, "host", &step, Deadline::after("lock", limit)).await
+        Lock::acquire(
+            &directory.join("locks/host.lock"),
+            &step,
+            Deadline::after("lock", limit),
+        )
+        .await
     }
 
     #[tokio::test]
@@ -115,7 +120,7 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!second.is_finished());
         drop(first);
-        second.await.unwrap().unwrap();
+        drop(second.await.unwrap().unwrap());
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -16,8 +17,8 @@ use crate::deadline::Deadline;
 
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
-/// How long the routes of a restarted cluster may take, its API server's start included.
-const NETWORK: Duration = Duration::from_secs(60);
+/// How long an API server that is up may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// How long a try to reach a node's address directly may take.
 const REACH: Duration = Duration::from_millis(300);
@@ -38,13 +39,60 @@ impl Completion {
     }
 }
 
-/// Uses `cluster`, which runs, as a host. Never changes it, but for the routes of one of ours that was
-/// restarted.
+/// Uses `cluster`, which runs, as a host. Reads only.
 ///
 /// # Errors
 /// [`Error::HalfMade`] when it is ours and was never finished, [`Error::Foreign`] when it is somebody
 /// else's and cannot be used.
 pub async fn connect(engine: &Engine, cluster: &KindCluster) -> Result<HostCluster, Error> {
+    Ok(attach(engine, cluster).await?.host)
+}
+
+/// Uses `cluster` as a host if it needs nothing: it runs, is complete, and its API server answers.
+pub(in super::super) async fn is_up(
+    engine: &Engine,
+    cluster: &KindCluster,
+) -> Result<Option<HostCluster>, Error> {
+    if !cluster.is_running() {
+        return Ok(None);
+    }
+    let attached = attach(engine, cluster).await?;
+    if attached.lost_pod_network.is_some() {
+        return Ok(None);
+    }
+    let client = attached.host.client().await?;
+    let answer = tokio::time::timeout(ANSWER, client.apiserver_version()).await;
+    Ok(matches!(answer, Ok(Ok(_))).then_some(attached.host))
+}
+
+/// Brings `cluster` up after its containers, or the engine, were stopped.
+pub(in super::super) async fn resume(
+    engine: &Engine,
+    cluster: &KindCluster,
+    deadline: Deadline,
+) -> Result<HostCluster, Error> {
+    let stopped = cluster.containers.iter().filter(|found| !found.is_running);
+    nodes::start(engine, stopped.map(|found| found.name.as_str())).await?;
+    let attached = attach(engine, cluster).await?;
+    let client = attached.host.client().await?;
+    ready::api(&client, &cluster.name, deadline).await?;
+    if let Some(pods) = attached.lost_pod_network {
+        pod_network::join(&client, &cluster.name, &attached.nodes, &pods, deadline).await?;
+    }
+    let count = cluster.nodes().count();
+    ready::ready(&client, &cluster.name, count, attached.started, deadline).await?;
+    Ok(attached.host)
+}
+
+/// A host, and what it may lack after a restart.
+struct Attached {
+    host: HostCluster,
+    nodes: Vec<Node>,
+    started: Option<Timestamp>,
+    lost_pod_network: Option<String>,
+}
+
+async fn attach(engine: &Engine, cluster: &KindCluster) -> Result<Attached, Error> {
     if cluster.lacks_containers() {
         return Err(unusable(cluster, "a node is missing"));
     }
@@ -63,38 +111,15 @@ pub async fn connect(engine: &Engine, cluster: &KindCluster) -> Result<HostClust
     if cluster.is_ours && completion.is_none() {
         return Err(unusable(cluster, "its maker did not finish"));
     }
-    let host = assemble(engine, cluster, &admin, nodes.clone()).await?;
-    let pods = completion.and_then(|completion| completion.own_pod_network);
-    if let (Some(pods), None) = (pods, marker) {
-        tracing::info!(host = %cluster.name, "setting up the pod network again after a restart");
-        let deadline = Deadline::after("pod network", NETWORK);
-        let client = host.client().await?;
-        ready::api(&client, &cluster.name, deadline).await?;
-        pod_network::join(&client, &cluster.name, &nodes, &pods, deadline).await?;
-    }
-    Ok(host)
-}
-
-/// Starts the containers of `cluster` that are stopped and waits until its nodes are ready again.
-pub(super) async fn resume(
-    engine: &Engine,
-    cluster: &KindCluster,
-    deadline: Deadline,
-) -> Result<HostCluster, Error> {
-    let stopped = cluster.containers.iter().filter(|found| !found.is_running);
-    let since = jiff::Timestamp::now();
-    nodes::start(engine, stopped.map(|found| found.name.as_str())).await?;
-    let host = connect(engine, cluster).await?;
-    let count = cluster.nodes().count();
-    ready::ready(
-        &host.client().await?,
-        &cluster.name,
-        count,
-        Some(since),
-        deadline,
-    )
-    .await?;
-    Ok(host)
+    let started = wiring(engine, &control_plane.name).await?.started;
+    Ok(Attached {
+        host: assemble(engine, cluster, &admin, nodes.clone()).await?,
+        nodes,
+        started,
+        lost_pod_network: completion
+            .and_then(|completion| completion.own_pod_network)
+            .filter(|_| marker.is_none()),
+    })
 }
 
 /// Uses a cluster that is being made; kubeadm has finished.

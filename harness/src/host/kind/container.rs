@@ -19,6 +19,8 @@ pub(super) const API_PORT: u16 = 6443;
 /// What the machine adds to every node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Machine {
+    /// Who makes the containers, as a label.
+    pub(super) maker: String,
     /// Environment variables, such as a proxy's.
     pub(super) environment: Vec<String>,
     /// The engine maps users, which nodes cannot live with.
@@ -54,7 +56,7 @@ pub(super) fn body(
         // The entrypoint logs to the terminal.
         tty: Some(true),
         env: Some(environment),
-        labels: Some(labels(role, options)),
+        labels: Some(labels(role, options, machine)),
         // Anonymous, so that it goes with the container: pods and images stay off its own layers.
         volumes: Some(vec!["/var".to_owned()]),
         exposed_ports: Some(ports.iter().map(|port| tcp(port.node)).collect()),
@@ -69,11 +71,12 @@ pub(super) fn body(
     }
 }
 
-fn labels(role: NodeRole, options: &KindOptions) -> HashMap<String, String> {
+fn labels(role: NodeRole, options: &KindOptions, machine: &Machine) -> HashMap<String, String> {
     [
         (labels::CLUSTER, options.name.clone()),
         (labels::ROLE, role.label().to_owned()),
         (labels::MADE_BY, labels::MADE_BY_US.to_owned()),
+        (labels::MAKER, machine.maker.clone()),
         (labels::NODES, (options.workers + 1).to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))

@@ -1,5 +1,7 @@
 //! Deletes kind clusters by label, with their anonymous volumes.
 
+use std::time::Duration;
+
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use futures::future::try_join_all;
 
@@ -7,6 +9,10 @@ use super::{
     super::{Engine, Error, node::is_not_found},
     find,
 };
+use crate::deadline::Deadline;
+
+const REMOVAL: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Deletes the kind cluster called `name`; one that does not exist is deleted already.
 ///
@@ -36,8 +42,29 @@ async fn remove(engine: &Engine, container: &str) -> Result<(), Error> {
         .await
     {
         Ok(()) => Ok(()),
-        Err(error) if is_not_found(&error) || is_under_way(&error) => Ok(()),
+        Err(error) if is_not_found(&error) => Ok(()),
+        Err(error) if is_under_way(&error) => wait_until_gone(engine, container).await,
         Err(source) => Err(Error::engine("remove", container)(source)),
+    }
+}
+
+/// Its name is free for a new container only when it is gone.
+async fn wait_until_gone(engine: &Engine, container: &str) -> Result<(), Error> {
+    let deadline = Deadline::after("removal by somebody else", REMOVAL);
+    loop {
+        match engine.docker().inspect_container(container, None).await {
+            Ok(_) if deadline.is_over() => {
+                return Err(Error::NotReady {
+                    host: container.to_owned(),
+                    awaited: deadline.name().to_owned(),
+                    waited: deadline.limit(),
+                    last_seen: "the container is still there".to_owned(),
+                });
+            }
+            Ok(_) => tokio::time::sleep(AGAIN).await,
+            Err(error) if is_not_found(&error) => return Ok(()),
+            Err(source) => return Err(Error::engine("inspect", container)(source)),
+        }
     }
 }
 

@@ -1,17 +1,20 @@
 //! Finds kind clusters by their labels, whoever made them. Never starts or changes one.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, path::Path};
 
 use bollard::{
     models::{ContainerInspectResponse, ContainerSummary},
     query_parameters::ListContainersOptionsBuilder,
 };
+use jiff::Timestamp;
 
 use super::{
     super::{Engine, Error, node::is_not_found},
     container::API_PORT,
     labels,
+    maker::{Judge, Maker},
 };
+use crate::owner::Place;
 
 /// What a container is in a kind cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +65,8 @@ pub struct KindContainer {
     pub is_running: bool,
     /// How many nodes the cluster should have, when we made it.
     nodes: Option<usize>,
+    /// Who made it, when it was us.
+    maker: Option<Maker>,
 }
 
 impl KindCluster {
@@ -85,6 +90,17 @@ impl KindCluster {
             .filter(|node| node.role == NodeRole::ControlPlane);
         control_planes.count() == 0
             || planned.is_some_and(|planned| self.nodes().count() != planned)
+    }
+
+    /// Is nobody at work on it any more, as far as the holder of `lock` can tell?
+    pub(crate) fn is_abandoned(&self, lock: &Path) -> bool {
+        let judge = Judge {
+            place: Place::here(),
+            lock: Some(lock),
+            now: Timestamp::now(),
+        };
+        let mut makers = self.containers.iter().filter_map(|c| c.maker.as_ref());
+        self.is_ours && makers.all(|maker| maker.has_given_up(&judge))
     }
 
     /// The container through which the API server is reached.
@@ -162,6 +178,9 @@ fn group(containers: Vec<ContainerSummary>) -> Vec<KindCluster> {
             nodes: container_labels
                 .get(labels::NODES)
                 .and_then(|nodes| nodes.parse().ok()),
+            maker: container_labels
+                .get(labels::MAKER)
+                .and_then(|maker| Maker::from_label(maker)),
         });
     }
     for cluster in &mut clusters {
@@ -180,6 +199,8 @@ pub(super) struct Wiring {
     pub(super) address: IpAddr,
     /// Where this machine reaches its API port.
     pub(super) api: Option<String>,
+    /// When it was started, by the engine's clock.
+    pub(super) started: Option<Timestamp>,
 }
 
 /// Looks up the addresses of a running container.
@@ -232,6 +253,10 @@ fn read_wiring(container: &ContainerInspectResponse) -> Option<Wiring> {
     Some(Wiring {
         address,
         api: published.or_else(bound),
+        started: container
+            .state
+            .as_ref()
+            .and_then(|state| state.started_at.as_ref()?.parse().ok()),
     })
 }
 

@@ -8,6 +8,8 @@ pub(super) const ROLE: &str = "io.x-k8s.kind.role";
 pub(super) const MADE_BY: &str = "vcluster-test.dev/made-by";
 /// The value of [`MADE_BY`].
 pub(super) const MADE_BY_US: &str = "vcluster-test";
+/// Who makes it, while it is being made.
+pub(super) const MAKER: &str = "vcluster-test.dev/maker";
 /// How many nodes the cluster has when it is complete.
 pub(super) const NODES: &str = "vcluster-test.dev/nodes";
 /// A file in the control-plane node, written last: a cluster of ours without it is half-made.

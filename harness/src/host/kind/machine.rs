@@ -5,6 +5,7 @@ use bollard::models::SystemInfo;
 use super::{
     super::{Engine, Error},
     container::Machine,
+    maker::Maker,
     network,
     options::KindOptions,
 };
@@ -18,6 +19,12 @@ pub(super) async fn inspect(engine: &Engine, options: &KindOptions) -> Result<Ma
         .await
         .map_err(Error::engine("describe", "itself"))?;
     let mut machine = from_info(&info);
+    let timeout =
+        jiff::SignedDuration::try_from(options.timeout).unwrap_or(jiff::SignedDuration::MAX);
+    let until = jiff::Timestamp::now()
+        .saturating_add(timeout)
+        .unwrap_or(jiff::Timestamp::MAX);
+    machine.maker = Maker::here(options.lock.clone(), until).to_label();
     let mut direct: Vec<String> = subnets(engine).await;
     direct.extend([options.service_subnet.clone(), options.pod_subnet.clone()]);
     direct.extend(options.node_names());
@@ -33,6 +40,7 @@ fn from_info(info: &SystemInfo) -> Machine {
             .any(|part| part == format!("name={name}"))
     };
     Machine {
+        maker: String::new(),
         environment: Vec::new(),
         remaps_users: has_option("userns"),
         needs_device_mapper: matches!(info.driver.as_deref(), Some("btrfs" | "zfs")),

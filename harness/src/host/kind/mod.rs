@@ -10,6 +10,7 @@ mod find;
 mod kubeadm;
 mod labels;
 mod machine;
+mod maker;
 mod network;
 mod nodes;
 mod options;
@@ -17,6 +18,7 @@ mod pod_network;
 mod ready;
 
 pub use connect::connect;
+pub(super) use connect::{is_up, resume};
 pub use create::create;
 pub use delete::delete;
 pub use find::{KindCluster, KindContainer, NodeRole, find, list};

@@ -30,6 +30,9 @@ pub struct KindOptions {
     pub service_subnet: String,
     /// How long it may take until the nodes are ready.
     pub timeout: Duration,
+    /// The lock file that is held while the cluster is made, if there is one: whoever holds it later
+    /// knows that its maker is gone.
+    pub lock: Option<PathBuf>,
     /// Keep what there is when it cannot be completed, to look at.
     pub retain: bool,
 }
@@ -68,6 +71,7 @@ impl Default for KindOptions {
             pod_subnet: "10.244.0.0/16".to_owned(),
             service_subnet: "10.96.0.0/12".to_owned(),
             timeout: Duration::from_secs(180),
+            lock: None,
             retain: false,
         }
     }

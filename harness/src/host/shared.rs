@@ -1,0 +1,194 @@
+//! The host that everything on this machine shares: found by its label, or made by one process while
+//! the others wait and say so.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    Engine, Error, HostCluster, existing,
+    kind::{self, KindCluster, KindOptions},
+    lock::Lock,
+};
+use crate::{
+    asset::Assets,
+    deadline::Deadline,
+    progress::{Progress, Step},
+    settings::{HostChoice, Settings},
+    version::{KubernetesVersion, VersionRequest},
+};
+
+/// The Kubernetes of the shared host. Virtual clusters on it may have any version.
+///
+/// 1.34 is the newest whose kubelet also runs on machines with cgroup v1 without being told to.
+pub const HOST_VERSION: VersionRequest = VersionRequest::Minor(1, 34);
+
+/// How long another process may take to make the host, its image included.
+const TURN: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long a host that was stopped may take to come back before it is replaced.
+const RESUME: Duration = Duration::from_secs(90);
+/// How often a host that another process makes is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The host that `settings` choose: found, brought up again, or made.
+///
+/// # Errors
+/// The engine cannot be used, the host cannot be made, or a cluster of somebody else has not opted in.
+pub async fn shared(
+    settings: &Settings,
+    assets: &Assets,
+    progress: &Progress,
+) -> Result<HostCluster, Error> {
+    let version = match &settings.host {
+        HostChoice::Kubeconfig { path, context } => {
+            return existing::open(path, context.as_deref()).await;
+        }
+        HostChoice::Auto | HostChoice::Kind(_) => assets.resolve(HOST_VERSION).await,
+    };
+    let name = match (&settings.host, &version) {
+        (HostChoice::Kind(name), _) => name.clone(),
+        (_, Ok(version)) => shared_name(*version),
+        (_, Err(_)) => "vcluster-test".to_owned(),
+    };
+    let image = async || {
+        let version = version.as_ref().map_err(|error| error.to_string());
+        let version = *version.map_err(|error| unavailable(&name, error))?;
+        let image = assets.node_image(version).await;
+        Ok(image.map_err(|error| unavailable(&name, error))?.reference)
+    };
+    let place = SharedPlace {
+        engine: Engine::connect().await?,
+        lock: settings
+            .cache
+            .join("locks")
+            .join(format!("host-{name}.lock")),
+        name: name.clone(),
+    };
+    place.find_or_make(image, progress).await
+}
+
+/// The name of the shared host of this version.
+pub fn shared_name(version: KubernetesVersion) -> String {
+    format!("vcluster-test-{}-{}", version.major, version.minor)
+}
+
+fn unavailable(host: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::NoNodeImage {
+        host: host.to_owned(),
+        source: source.into(),
+    }
+}
+
+/// Where a shared host is or will be.
+#[derive(Debug)]
+struct SharedPlace {
+    engine: Engine,
+    lock: PathBuf,
+    name: String,
+}
+
+impl SharedPlace {
+    async fn find_or_make(
+        &self,
+        image: impl AsyncFn() -> Result<String, Error>,
+        progress: &Progress,
+    ) -> Result<HostCluster, Error> {
+        if let Some(host) = self.up().await? {
+            return Ok(host);
+        }
+        let mut known_image = None;
+        if kind::find(&self.engine, &self.name).await?.is_none() {
+            // Before the lock: it may be built, which takes long and has its own lock and progress.
+            known_image = Some(image().await?);
+        }
+        let step = progress.step(format!("host {}", self.name));
+        let lock = Lock::acquire(&self.lock, &step, Deadline::after("host", TURN)).await?;
+        let host = loop {
+            let Some(cluster) = kind::find(&self.engine, &self.name).await? else {
+                let image = match known_image.take() {
+                    Some(image) => image,
+                    None => image().await?,
+                };
+                match self.make(image, progress).await {
+                    // Somebody with another lock was quicker.
+                    Err(Error::Exists { .. }) => continue,
+                    made => break made?,
+                }
+            };
+            match self.bring_up(&cluster, &step).await {
+                Ok(host) => break host,
+                Err(error) if cluster.is_ours && is_repaired_by_replacing(&error) => {
+                    if self.is_being_made(&cluster, &step).await? {
+                        continue;
+                    }
+                    tracing::warn!(host = %self.name, %error, "replacing the host");
+                    step.detail("it cannot be used any more, so it is replaced");
+                    kind::delete(&self.engine, &self.name).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        drop(lock);
+        step.done();
+        Ok(host)
+    }
+
+    /// The host, if it needs nothing. A cluster that is being made is not up yet.
+    async fn up(&self) -> Result<Option<HostCluster>, Error> {
+        let Some(cluster) = kind::find(&self.engine, &self.name).await? else {
+            return Ok(None);
+        };
+        match kind::is_up(&self.engine, &cluster).await {
+            Err(error) if !matches!(error, Error::Kubeconfig { .. }) => Ok(None),
+            answer => answer,
+        }
+    }
+
+    async fn bring_up(&self, cluster: &KindCluster, step: &Step) -> Result<HostCluster, Error> {
+        if let Ok(Some(host)) = kind::is_up(&self.engine, cluster).await {
+            return Ok(host);
+        }
+        step.detail("bringing it up again");
+        let deadline = Deadline::after("host", RESUME);
+        kind::resume(&self.engine, cluster, deadline).await
+    }
+
+    async fn make(&self, image: String, progress: &Progress) -> Result<HostCluster, Error> {
+        let options = KindOptions {
+            name: self.name.clone(),
+            image,
+            lock: Some(self.lock.clone()),
+            ..KindOptions::default()
+        };
+        kind::create(&self.engine, &options, progress).await
+    }
+
+    /// Waits a moment if a living process, which must have another lock than ours, makes it.
+    async fn is_being_made(&self, cluster: &KindCluster, step: &Step) -> Result<bool, Error> {
+        if cluster.is_abandoned(&self.lock) {
+            return Ok(false);
+        }
+        step.detail("waiting for another process that makes it");
+        while let Some(cluster) = kind::find(&self.engine, &self.name).await? {
+            if cluster.is_abandoned(&self.lock)
+                || matches!(kind::is_up(&self.engine, &cluster).await, Ok(Some(_)))
+            {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(true)
+    }
+}
+
+/// Would a new host be free of this fault? The engine's own faults would stay.
+fn is_repaired_by_replacing(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::HalfMade { .. }
+            | Error::Gone { .. }
+            | Error::NotRunning { .. }
+            | Error::NotReady { .. }
+            | Error::Command { .. }
+            | Error::CommandTimeout { .. }
+            | Error::Api { .. }
+    )
+}

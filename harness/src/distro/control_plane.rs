@@ -106,6 +106,10 @@ impl Volume {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
 fn component_name<S: serde::Serializer>(
     component: &Component,
     serializer: S,

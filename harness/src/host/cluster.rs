@@ -70,6 +70,11 @@ impl HostCluster {
         client(self.kubeconfig(), self.name()).await
     }
 
+    /// What a client of this host is made from, for a client of another make.
+    pub(crate) async fn config(&self) -> Result<Config, Error> {
+        config(self.kubeconfig(), self.name()).await
+    }
+
     /// Where this process reaches the node ports of the host; `None` means through port-forward only.
     pub fn endpoint_address(&self) -> Option<IpAddr> {
         self.inner.facts.endpoint
@@ -132,6 +137,11 @@ impl HostCluster {
 
 /// A client for `kubeconfig` that uses nothing else of this machine.
 pub(crate) async fn client(kubeconfig: &Kubeconfig, host: &str) -> Result<Client, Error> {
+    let config = config(kubeconfig, host).await?;
+    Client::try_from(config).map_err(Error::api(host, "make a client"))
+}
+
+async fn config(kubeconfig: &Kubeconfig, host: &str) -> Result<Config, Error> {
     super::install_provider();
     let mut config =
         Config::from_custom_kubeconfig(kubeconfig.clone(), &KubeConfigOptions::default())
@@ -146,5 +156,5 @@ pub(crate) async fn client(kubeconfig: &Kubeconfig, host: &str) -> Result<Client
         // Else the proxy of the environment would be asked for a port of this machine.
         config.proxy_url = None;
     }
-    Client::try_from(config).map_err(Error::api(host, "make a client"))
+    Ok(config)
 }

@@ -2,10 +2,8 @@
 
 mod api_server;
 mod fake_host;
-mod faults;
 mod isolation;
 mod pki;
-mod requests;
 mod rig;
 mod streams;
 

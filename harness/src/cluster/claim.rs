@@ -1,0 +1,142 @@
+//! Claims service addresses: whoever creates a Service with the first address of a slice owns it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1::Service;
+use kube::{Api, Client, api::PostParams};
+use tracing::debug;
+
+use super::{
+    error::{Cause, request},
+    names::Names,
+    objects::{Exposure, dns_service, service},
+};
+use crate::slice::{Addressing, Candidates};
+
+/// With half of all slices taken, one in 65,000 starts fails after so many.
+const ATTEMPTS: usize = 16;
+
+/// The addresses that a cluster owns, and the Service that is the claim.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Claim {
+    pub(super) addressing: Addressing,
+    pub(super) api_address: IpAddr,
+    pub(super) dns_address: IpAddr,
+    pub(super) service: Service,
+}
+
+/// What is to be claimed, and where.
+pub(super) struct Claimant<'a> {
+    pub(super) host: &'a Client,
+    pub(super) names: &'a Names,
+    pub(super) exposure: Exposure,
+    pub(super) api_port: u16,
+}
+
+impl Claimant<'_> {
+    /// Claims a slice of `range` with `bits` bits of addresses, or takes what the host gives when the
+    /// range is too small for slices.
+    pub(super) async fn claim(&self, range: IpNet, bits: u8) -> Result<Claim, Cause> {
+        match Candidates::new(range, bits, self.names.namespace(), &[]) {
+            Some(candidates) => self.slice(range, candidates).await,
+            None => self.shared(range).await,
+        }
+    }
+
+    async fn slice(&self, range: IpNet, candidates: Candidates) -> Result<Claim, Cause> {
+        let mut tried = 0;
+        for slice in candidates.take(ATTEMPTS) {
+            tried += 1;
+            let address = slice.api_address();
+            let service = service(self.names, Some(address), self.exposure, self.api_port);
+            match self.create(&service).await {
+                Ok(service) => {
+                    return Ok(Claim {
+                        addressing: Addressing::Slice(slice),
+                        api_address: address,
+                        dns_address: slice.dns_address(),
+                        service,
+                    });
+                }
+                Err(kube::Error::Api(status)) if is_taken(&status) => {
+                    debug!(cluster = self.names.cluster(), %slice, "the slice is taken");
+                }
+                Err(error) => return Err(self.refused(error)),
+            }
+        }
+        Err(Cause::NoSlice { range, tried })
+    }
+
+    async fn shared(&self, range: IpNet) -> Result<Claim, Cause> {
+        let ours = service(self.names, None, self.exposure, self.api_port);
+        let dns = dns_service(self.names);
+        let (service, dns) = tokio::try_join!(self.create(&ours), self.create(&dns))
+            .map_err(|error| self.refused(error))?;
+        Ok(Claim {
+            addressing: Addressing::Shared(range),
+            api_address: self.address(&service)?,
+            dns_address: self.address(&dns)?,
+            service,
+        })
+    }
+
+    async fn create(&self, service: &Service) -> Result<Service, kube::Error> {
+        let services = Api::namespaced(self.host.clone(), self.names.namespace());
+        services.create(&PostParams::default(), service).await
+    }
+
+    fn refused(&self, error: kube::Error) -> Cause {
+        let (namespace, name) = (self.names.namespace(), self.names.control_plane());
+        request(format!("create service {namespace}/{name} on host"))(error)
+    }
+
+    fn address(&self, service: &Service) -> Result<IpAddr, Cause> {
+        let given = service
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.cluster_ip.as_ref());
+        given
+            .and_then(|address| address.parse().ok())
+            .ok_or_else(|| Cause::NoAddress {
+                namespace: self.names.namespace().to_owned(),
+                name: service.metadata.name.clone().unwrap_or_default(),
+            })
+    }
+}
+
+fn is_taken(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 422
+        && causes
+            .into_iter()
+            .any(|cause| cause.message.contains("already allocated"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case::taken(
+        "failed to allocate IP 10.96.17.1: provided IP is already allocated",
+        true
+    )]
+    #[case::out_of_range(
+        "failed to allocate IP 4.4.4.4: the provided IP is not in the valid range",
+        false
+    )]
+    fn only_a_taken_address_means_the_next_slice(#[case] message: &str, #[case] expected: bool) {
+        let status = serde_json::from_value(json!({
+            "status": "Failure", "code": 422, "reason": "Invalid", "message": message,
+            "details": { "causes": [
+                { "reason": "FieldValueInvalid", "field": "spec.clusterIPs", "message": message },
+            ]},
+        }))
+        .unwrap();
+        assert_eq!(is_taken(&status), expected);
+    }
+}

@@ -1,0 +1,59 @@
+//! A way into a virtual cluster that is open, and clients that use it.
+
+use std::time::Duration;
+
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+
+use super::{endpoint::Endpoint, error::Cause};
+use crate::{host::install_provider, pki::Access};
+
+/// How long one attempt to connect may take while a server starts.
+const CONNECT_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// An open way into a virtual cluster. Holds no client, since clients belong to a runtime.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) kubeconfig: Kubeconfig,
+    config: Config,
+    /// Keeps a forwarded port open.
+    _endpoint: Endpoint,
+}
+
+impl Connection {
+    pub(super) async fn new(
+        cluster: &str,
+        access: &Access,
+        endpoint: Endpoint,
+    ) -> Result<Self, Cause> {
+        install_provider();
+        let kubeconfig = access.kubeconfig(cluster, &endpoint.url());
+        let options = KubeConfigOptions::default();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options).await?;
+        // The proxy of the environment has no business with a port of this machine or of a node.
+        config.proxy_url = None;
+        let connection = Self {
+            kubeconfig,
+            config,
+            _endpoint: endpoint,
+        };
+        // Whatever could be wrong with the certificates is known from here on.
+        connection.impatient_client()?;
+        Ok(connection)
+    }
+
+    /// A client on the current runtime.
+    pub(super) fn client(&self) -> Client {
+        Client::try_from(self.config.clone()).expect("the same configuration gave a client before")
+    }
+
+    /// A client that reports what goes wrong instead of trying again.
+    pub(super) fn impatient_client(&self) -> Result<Client, Cause> {
+        let mut config = self.config.clone();
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT_ATTEMPT);
+        Client::try_from(config).map_err(Cause::Client)
+    }
+}

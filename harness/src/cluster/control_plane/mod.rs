@@ -1,0 +1,10 @@
+//! Watches a control plane while it starts, so that a container that will never run is reported at
+//! once and in its own words.
+
+mod failure;
+mod ready;
+mod watch;
+
+pub use failure::ContainerFailure;
+pub(super) use ready::{account_exists, api_ready, syncer_ready};
+pub(super) use watch::Watch;

@@ -1,0 +1,53 @@
+//! Where a virtual API server is reached from this process.
+
+use std::net::{IpAddr, SocketAddr};
+
+use k8s_openapi::api::core::v1::Service;
+use kube::Client;
+
+use super::{error::Cause, forward::Forward, names::Names};
+
+/// Where a virtual API server is reached. A forwarded one ends with this value.
+#[derive(Debug)]
+pub(super) enum Endpoint {
+    /// A port of a node of the host.
+    NodePort(SocketAddr),
+    /// A port of this machine, passed on through the host's API server.
+    Forward(Forward),
+}
+
+impl Endpoint {
+    /// `node` is where this process reaches the node ports of the host, if it does.
+    pub(super) async fn open(
+        node: Option<IpAddr>,
+        service: &Service,
+        names: &Names,
+        host: &Client,
+        api_port: u16,
+    ) -> Result<Self, Cause> {
+        let Some(address) = node else {
+            return Forward::listen(host.clone(), names.namespace(), &names.pod(), api_port)
+                .await
+                .map(Self::Forward)
+                .map_err(Cause::Listen);
+        };
+        let port = node_port(service).ok_or_else(|| Cause::NoNodePort {
+            namespace: names.namespace().to_owned(),
+            name: names.control_plane().to_owned(),
+        })?;
+        Ok(Self::NodePort(SocketAddr::new(address, port)))
+    }
+
+    pub(super) fn url(&self) -> String {
+        let address = match self {
+            Self::NodePort(address) => *address,
+            Self::Forward(forward) => forward.address(),
+        };
+        format!("https://{address}")
+    }
+}
+
+fn node_port(service: &Service) -> Option<u16> {
+    let ports = service.spec.as_ref()?.ports.as_ref()?;
+    u16::try_from(ports.first()?.node_port?).ok()
+}

@@ -1,0 +1,211 @@
+//! Why a virtual cluster could not be started or reached.
+
+use std::{fmt, io, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{DeleteError, InvalidName, ListError, control_plane::ContainerFailure};
+use crate::{asset, host, pki};
+
+/// A step of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// Find a version and its images, and bring them to the host.
+    Images,
+    /// Ask the host what it is.
+    Host,
+    /// Make the namespace.
+    Namespace,
+    /// Claim service addresses.
+    Address,
+    /// Make the control plane's objects.
+    Objects,
+    /// Wait for the API server.
+    ControlPlane,
+    /// Make sure that pods can be created.
+    Account,
+    /// Wait for the syncer.
+    Syncer,
+    /// Find a cluster that runs already.
+    Connect,
+}
+
+/// A virtual cluster that could not be started or reached, and where it failed.
+#[derive(Debug, thiserror::Error)]
+#[error("virtual cluster `{cluster}`: step `{step}` failed after {:.1} s", elapsed.as_secs_f64())]
+pub struct Error {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The step that failed.
+    pub step: Step,
+    /// How long after the call.
+    pub elapsed: Duration,
+    /// Why.
+    pub source: Cause,
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The name cannot be used.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// An image or a version cannot be had.
+    #[error("the images cannot be had")]
+    Asset(#[from] asset::Error),
+    /// The host.
+    #[error("the host cannot be used")]
+    Host(#[from] host::Error),
+    /// The certificates.
+    #[error("the certificates cannot be made")]
+    Pki(#[from] pki::Error),
+    /// A Secret of a running cluster is not what it should be.
+    #[error("the credentials cannot be read")]
+    Credentials(#[from] pki::SecretError),
+    /// A configuration file.
+    #[error("could not write a configuration file")]
+    Yaml(#[from] serde_yaml_ng::Error),
+    /// There is something under the cluster's name.
+    #[error(
+        "the host already has a namespace `{namespace}`; connect to the cluster, delete it, or choose another name"
+    )]
+    Exists {
+        /// The namespace.
+        namespace: String,
+    },
+    /// The host does not list its clusters.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// Images come with a cluster's start.
+    #[error("a cluster that was connected to has no source of images")]
+    NoAssets,
+    /// A cluster of the same name is being deleted and does not go.
+    #[error("the cluster of this name that is being deleted is in the way")]
+    Predecessor(#[from] DeleteError),
+    /// There is nothing under the cluster's name.
+    #[error("the host has no such cluster{}", have(known))]
+    NotFound {
+        /// The clusters it has.
+        known: Vec<String>,
+    },
+    /// The Service has no port on the nodes although it should.
+    #[error("service {namespace}/{name} has no node port")]
+    NoNodePort {
+        /// The Service's namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// The host gave a Service no address.
+    #[error("service {namespace}/{name} got no address")]
+    NoAddress {
+        /// The Service's namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// The host refused a request.
+    #[error("could not {action}")]
+    Request {
+        /// What was asked for, such as `create service web/web on host`.
+        action: String,
+        /// The refusal.
+        source: kube::Error,
+    },
+    /// No slice is free.
+    #[error(
+        "no slice of the host's service range {range} is free: {tried} were tried; delete clusters that are no longer needed"
+    )]
+    NoSlice {
+        /// The host's range.
+        range: IpNet,
+        /// How many slices were tried.
+        tried: usize,
+    },
+    /// A container of the control plane does not run.
+    #[error(transparent)]
+    Container(#[from] ContainerFailure),
+    /// The host does not make the control plane's pod.
+    #[error("the host does not make the control plane's pod: {message}")]
+    PodRefused {
+        /// The host's words.
+        message: String,
+    },
+    /// It took too long.
+    #[error("waited {:.0} s for {awaited}; last seen: {last_seen}", limit.as_secs_f64())]
+    TimedOut {
+        /// What was awaited.
+        awaited: &'static str,
+        /// How long.
+        limit: Duration,
+        /// What was last seen.
+        last_seen: String,
+    },
+    /// The kubeconfig that was made is not usable.
+    #[error("the kubeconfig is not usable")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// No client can be made.
+    #[error("could not make a client")]
+    Client(#[source] kube::Error),
+    /// No port of this machine can be opened.
+    #[error("could not listen on a port of this machine")]
+    Listen(#[source] io::Error),
+}
+
+/// A cause with the step it belongs to.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) step: Step,
+    pub(super) cause: Cause,
+}
+
+impl Step {
+    /// A short name for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Images => "images",
+            Self::Host => "host",
+            Self::Namespace => "namespace",
+            Self::Address => "service addresses",
+            Self::Objects => "objects",
+            Self::ControlPlane => "control plane",
+            Self::Account => "service account",
+            Self::Syncer => "syncer",
+            Self::Connect => "connect",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Failure {
+    /// For `map_err`: attributes whatever went wrong to `step`.
+    pub(super) fn at<E: Into<Cause>>(step: Step) -> impl FnOnce(E) -> Self {
+        move |error| Self {
+            step,
+            cause: error.into(),
+        }
+    }
+}
+
+/// For `map_err`: a request of the harness to an API server.
+pub(super) fn request(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Cause {
+    move |source| Cause::Request {
+        action: action.into(),
+        source,
+    }
+}
+
+fn have(known: &[String]) -> String {
+    if known.is_empty() {
+        "; it has none".to_owned()
+    } else {
+        format!("; it has {}", known.join(", "))
+    }
+}

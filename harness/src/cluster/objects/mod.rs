@@ -1,0 +1,16 @@
+//! The host objects of one virtual cluster, computed; nothing here talks to a host.
+
+mod access;
+mod config;
+mod namespace;
+mod pod;
+mod service;
+
+pub(super) use access::access;
+pub(super) use config::{config_map, kubeconfig_secret, pki_secret};
+pub(super) use namespace::{namespace, slice_patch};
+pub(super) use pod::{Images, stateful_set};
+pub(super) use service::{Exposure, dns_service, service};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! The namespace that holds a cluster, and is its record.
+
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use serde_json::json;
+
+use crate::{
+    cluster::names::{DISTRO, Names, SLICE, VERSION},
+    owner::Owner,
+    slice::Addressing,
+    version::KubernetesVersion,
+};
+
+pub(in crate::cluster) fn namespace(
+    names: &Names,
+    distro: &str,
+    version: KubernetesVersion,
+    owner: &Owner,
+) -> Namespace {
+    let mut labels = names.labels();
+    labels.extend(owner.labels());
+    let mut annotations = owner.annotations();
+    annotations.insert(DISTRO.to_owned(), distro.to_owned());
+    annotations.insert(VERSION.to_owned(), version.to_string());
+    Namespace {
+        metadata: ObjectMeta {
+            name: Some(names.namespace().to_owned()),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    }
+}
+
+/// A merge patch that records which addresses the cluster has.
+pub(in crate::cluster) fn slice_patch(addressing: &Addressing) -> serde_json::Value {
+    json!({ "metadata": { "annotations": { SLICE: addressing.range().to_string() } } })
+}

@@ -1,0 +1,277 @@
+//! The control-plane pod: what the distro describes, the syncer, and the volumes between them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{StatefulSet, StatefulSetSpec},
+        core::v1::{
+            Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort,
+            DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, KeyToPath,
+            ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec,
+            ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+            SecurityContext, ServiceAccountTokenProjection, Volume as PodVolume, VolumeMount,
+            VolumeProjection,
+        },
+    },
+    apimachinery::pkg::{
+        api::resource::Quantity,
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+    },
+};
+
+use super::config::SYNC_FILE;
+use crate::{
+    asset::Component,
+    cluster::names::{CONTROL_PLANE, Names},
+    distro::{self, ControlPlane, Mount, Requests, Volume},
+};
+
+/// The references under which the host has the images.
+pub(in crate::cluster) type Images = BTreeMap<Component, String>;
+
+/// Where client libraries look for the host's API server.
+const HOST_ACCESS_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const HOST_ACCESS: &str = "host-access";
+/// The least that the host allows, renewed by its kubelets.
+const TOKEN_SECONDS: i64 = 3607;
+/// Nothing of a control plane is worth waiting for: its data ends with it.
+const GRACE_SECONDS: i64 = 1;
+const SYNCER_HEALTH_PORT: i32 = 8080;
+const SYNCER_REQUESTS: Requests = Requests {
+    cpu_millis: 10,
+    memory_mib: 16,
+};
+
+/// A set of one, so that the host replaces a pod that is lost.
+pub(in crate::cluster) fn stateful_set(
+    names: &Names,
+    control_plane: &ControlPlane,
+    images: &Images,
+) -> StatefulSet {
+    let selector = [(CONTROL_PLANE.to_owned(), names.cluster().to_owned())];
+    let mut labels = names.labels();
+    labels.extend(selector.clone());
+    StatefulSet {
+        metadata: names.metadata(names.control_plane()),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(1),
+            service_name: Some(names.control_plane().to_owned()),
+            selector: LabelSelector {
+                match_labels: Some(selector.into()),
+                ..LabelSelector::default()
+            },
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod(names, control_plane, images)),
+            },
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    }
+}
+
+fn pod(names: &Names, control_plane: &ControlPlane, images: &Images) -> PodSpec {
+    let mut containers: Vec<_> = control_plane
+        .containers
+        .iter()
+        .map(|container| described(container, control_plane, images))
+        .collect();
+    containers.push(syncer(images));
+    PodSpec {
+        containers,
+        service_account_name: Some(names.syncer()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        node_selector: Some([("kubernetes.io/os".to_owned(), "linux".to_owned())].into()),
+        security_context: control_plane.user.map(|user| PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(user),
+            run_as_group: Some(user),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        volumes: Some(volumes(names)),
+        ..PodSpec::default()
+    }
+}
+
+fn described(
+    container: &distro::Container,
+    control_plane: &ControlPlane,
+    images: &Images,
+) -> Container {
+    let environment: Vec<_> = container
+        .environment
+        .iter()
+        .map(|(name, value)| EnvVar {
+            name: (*name).to_owned(),
+            value: Some(value.clone()),
+            ..EnvVar::default()
+        })
+        .collect();
+    Container {
+        command: Some(container.command.clone()),
+        env: (!environment.is_empty()).then_some(environment),
+        volume_mounts: Some(container.mounts.iter().map(mount).collect()),
+        security_context: control_plane.user.map(|_| unprivileged()),
+        ..started(container.name, container.image, container.requests, images)
+    }
+}
+
+fn syncer(images: &Images) -> Container {
+    let config = format!("{}/{SYNC_FILE}", Volume::Config.path());
+    let mut mounts: Vec<_> = [Volume::Pki, Volume::Config, Volume::Run]
+        .iter()
+        .map(|volume| mount(&volume.mount()))
+        .collect();
+    mounts.push(VolumeMount {
+        name: HOST_ACCESS.to_owned(),
+        mount_path: HOST_ACCESS_PATH.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    });
+    Container {
+        // The image's entry point is the program.
+        args: Some(vec!["run".to_owned(), "--config".to_owned(), config]),
+        ports: Some(vec![ContainerPort {
+            name: Some("health".to_owned()),
+            container_port: SYNCER_HEALTH_PORT,
+            ..ContainerPort::default()
+        }]),
+        volume_mounts: Some(mounts),
+        security_context: Some(unprivileged()),
+        ..started("syncer", Component::Syncer, SYNCER_REQUESTS, images)
+    }
+}
+
+fn started(name: &str, component: Component, requests: Requests, images: &Images) -> Container {
+    let requests = [
+        ("cpu", format!("{}m", requests.cpu_millis)),
+        ("memory", format!("{}Mi", requests.memory_mib)),
+    ];
+    Container {
+        name: name.to_owned(),
+        image: images.get(&component).cloned(),
+        // The host has it already; a host of somebody else may have to pull.
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        resources: Some(ResourceRequirements {
+            requests: Some(
+                requests
+                    .map(|(name, amount)| (name.to_owned(), Quantity(amount)))
+                    .into(),
+            ),
+            ..ResourceRequirements::default()
+        }),
+        // A crash leaves its last words where the harness reads them.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        ..Container::default()
+    }
+}
+
+fn unprivileged() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            ..Capabilities::default()
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+fn mount(mount: &Mount) -> VolumeMount {
+    VolumeMount {
+        name: mount.volume.name().to_owned(),
+        mount_path: mount.path.to_owned(),
+        sub_path: mount.file.map(str::to_owned),
+        ..VolumeMount::default()
+    }
+}
+
+fn volumes(names: &Names) -> Vec<PodVolume> {
+    let memory = |volume: Volume| PodVolume {
+        name: volume.name().to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: Some("Memory".to_owned()),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..PodVolume::default()
+    };
+    vec![
+        PodVolume {
+            name: Volume::Pki.name().to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(names.pki_secret()),
+                ..SecretVolumeSource::default()
+            }),
+            ..PodVolume::default()
+        },
+        PodVolume {
+            name: Volume::Config.name().to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: names.config_map(),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..PodVolume::default()
+        },
+        memory(Volume::Run),
+        memory(Volume::Data),
+        host_access(),
+    ]
+}
+
+/// The syncer's token for the host: the usual one, but in one container only.
+fn host_access() -> PodVolume {
+    let sources = vec![
+        VolumeProjection {
+            service_account_token: Some(ServiceAccountTokenProjection {
+                path: "token".to_owned(),
+                expiration_seconds: Some(TOKEN_SECONDS),
+                ..ServiceAccountTokenProjection::default()
+            }),
+            ..VolumeProjection::default()
+        },
+        VolumeProjection {
+            config_map: Some(ConfigMapProjection {
+                name: "kube-root-ca.crt".to_owned(),
+                items: Some(vec![KeyToPath {
+                    key: "ca.crt".to_owned(),
+                    path: "ca.crt".to_owned(),
+                    ..KeyToPath::default()
+                }]),
+                ..ConfigMapProjection::default()
+            }),
+            ..VolumeProjection::default()
+        },
+        VolumeProjection {
+            downward_api: Some(DownwardAPIProjection {
+                items: Some(vec![DownwardAPIVolumeFile {
+                    path: "namespace".to_owned(),
+                    field_ref: Some(ObjectFieldSelector {
+                        field_path: "metadata.namespace".to_owned(),
+                        ..ObjectFieldSelector::default()
+                    }),
+                    ..DownwardAPIVolumeFile::default()
+                }]),
+            }),
+            ..VolumeProjection::default()
+        },
+    ];
+    PodVolume {
+        name: HOST_ACCESS.to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            sources: Some(sources),
+            ..ProjectedVolumeSource::default()
+        }),
+        ..PodVolume::default()
+    }
+}

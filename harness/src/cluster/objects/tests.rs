@@ -1,0 +1,175 @@
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::Namespace;
+use vcluster_syncer::config::SyncConfig;
+
+use super::*;
+use crate::{
+    asset::Component,
+    cluster::names::{CONTROL_PLANE, Names},
+    distro::{self, ControlPlane, ControlPlaneContext, Scheduling},
+    owner::Owner,
+    pki::{Access as Credentials, Pki, ServerNames},
+};
+
+fn names() -> Names {
+    Names::new("web", "vc-web").unwrap()
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([10, 96, 17, last])
+}
+
+fn sync() -> SyncConfig {
+    SyncConfig::new("web", "vc-web", address(1), address(10))
+}
+
+fn control_plane() -> ControlPlane {
+    let cx = ControlPlaneContext {
+        service_range: "10.96.17.0/24".parse().unwrap(),
+        domain: "cluster.local",
+        scheduling: Scheduling::Host,
+    };
+    distro::DEFAULT.control_plane("1.34.2".parse().unwrap(), &cx)
+}
+
+fn images() -> Images {
+    Component::ALL
+        .into_iter()
+        .map(|component| (component, format!("images.test/{component}:v1")))
+        .collect()
+}
+
+fn made_namespace() -> Namespace {
+    let version = "1.34.2".parse().unwrap();
+    let mut namespace = namespace(&names(), "k8s", version, &Owner::standing());
+    namespace.metadata.uid = Some("1234".to_owned());
+    namespace
+}
+
+fn pki() -> Pki {
+    let names = ServerNames {
+        cluster: "web",
+        namespace: "vc-web",
+        domain: "cluster.local",
+        service: address(1),
+        nodes: &[],
+    };
+    Pki::generate(names, jiff::Timestamp::now()).unwrap()
+}
+
+#[test]
+fn the_control_plane_is_as_recorded() {
+    insta::assert_yaml_snapshot!(stateful_set(&names(), &control_plane(), &images()));
+}
+
+#[test]
+fn the_rights_are_as_recorded() {
+    let access = access(&names(), &made_namespace(), &sync());
+    insta::assert_yaml_snapshot!((
+        access.accounts,
+        access.role,
+        access.role_binding,
+        access.cluster_role,
+        access.cluster_role_binding
+    ));
+}
+
+#[test]
+fn the_service_is_as_recorded() {
+    insta::assert_yaml_snapshot!(service(
+        &names(),
+        Some(address(1)),
+        Exposure::NodePort,
+        6443
+    ));
+}
+
+#[test]
+fn the_configuration_is_as_recorded() {
+    insta::assert_yaml_snapshot!(config_map(&names(), &control_plane(), &sync()).unwrap());
+}
+
+#[test]
+fn the_service_selects_the_pod() {
+    let service = service(&names(), None, Exposure::ClusterIp, 6443);
+    let selector = service.spec.unwrap().selector.unwrap();
+    let set = stateful_set(&names(), &control_plane(), &images())
+        .spec
+        .unwrap();
+    let labels = set.template.metadata.unwrap().labels.unwrap();
+    assert!(
+        selector
+            .iter()
+            .all(|(key, value)| labels.get(key) == Some(value))
+    );
+    assert!(selector.contains_key(CONTROL_PLANE));
+}
+
+#[test]
+fn every_mount_has_its_volume() {
+    let set = stateful_set(&names(), &control_plane(), &images())
+        .spec
+        .unwrap();
+    let pod = set.template.spec.unwrap();
+    let volumes: Vec<_> = pod.volumes.unwrap().into_iter().map(|v| v.name).collect();
+    for container in pod.containers {
+        for mount in container.volume_mounts.unwrap() {
+            assert!(
+                volumes.contains(&mount.name),
+                "{}: {}",
+                container.name,
+                mount.name
+            );
+        }
+    }
+}
+
+#[test]
+fn only_the_syncer_gets_at_the_host() {
+    let set = stateful_set(&names(), &control_plane(), &images())
+        .spec
+        .unwrap();
+    let pod = set.template.spec.unwrap();
+    assert_eq!(pod.automount_service_account_token, Some(false));
+    let with_token: Vec<_> = pod
+        .containers
+        .iter()
+        .filter(|container| {
+            let mounts = container.volume_mounts.iter().flatten();
+            mounts.into_iter().any(|mount| mount.name == "host-access")
+        })
+        .map(|container| container.name.as_str())
+        .collect();
+    assert_eq!(with_token, ["syncer"]);
+}
+
+#[test]
+fn the_pki_secret_holds_every_file() {
+    let pki = pki();
+    let secret = pki_secret(&names(), &pki);
+    let data = secret.data.unwrap();
+    assert_eq!(data.len(), pki.files().count());
+    for (name, text) in pki.files() {
+        assert_eq!(data[name].0, text.as_bytes());
+    }
+}
+
+#[test]
+fn the_kubeconfig_secret_lets_somebody_in() {
+    let secret = kubeconfig_secret(&names(), &pki()).unwrap();
+    Credentials::from_secret(&secret).unwrap();
+    let text = &secret.data.unwrap()["config"].0;
+    let kubeconfig: kube::config::Kubeconfig = serde_yaml_ng::from_slice(text).unwrap();
+    let cluster = kubeconfig.clusters[0].cluster.as_ref().unwrap();
+    assert_eq!(cluster.server.as_deref(), Some("https://web.vc-web.svc"));
+}
+
+#[test]
+fn the_dns_service_is_the_twin_of_the_tenants() {
+    let service = dns_service(&names());
+    assert_eq!(
+        service.metadata.name.as_deref(),
+        Some("kube-dns-x-kube-system-x-web")
+    );
+}

@@ -1,0 +1,133 @@
+//! How long each part of a start took.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+/// A point that the start of a cluster passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The images are on the host.
+    Images,
+    /// The namespace exists.
+    Namespace,
+    /// The service addresses are claimed.
+    Address,
+    /// Everything else of the control plane is created.
+    Objects,
+    /// The pod has a node.
+    Scheduled,
+    /// All its containers run.
+    Containers,
+    /// `/readyz` of the API server answers.
+    Ready,
+    /// The service account `default/default` exists, so that pods may be created.
+    Account,
+    /// The syncer is at work.
+    Syncer,
+}
+
+/// When a start passed its phases, counted from the call.
+#[derive(Debug, Clone)]
+pub struct Phases {
+    started: Instant,
+    passed: Vec<(Phase, Duration)>,
+}
+
+impl Phase {
+    /// All of them, in their usual order.
+    pub const ALL: [Self; 9] = [
+        Self::Images,
+        Self::Namespace,
+        Self::Address,
+        Self::Objects,
+        Self::Scheduled,
+        Self::Containers,
+        Self::Ready,
+        Self::Account,
+        Self::Syncer,
+    ];
+
+    /// A short name for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Images => "images",
+            Self::Namespace => "namespace",
+            Self::Address => "address",
+            Self::Objects => "objects",
+            Self::Scheduled => "scheduled",
+            Self::Containers => "containers",
+            Self::Ready => "readyz",
+            Self::Account => "account",
+            Self::Syncer => "syncer",
+        }
+    }
+}
+
+impl Phases {
+    pub(super) fn start() -> Self {
+        Self {
+            started: Instant::now(),
+            passed: Vec::new(),
+        }
+    }
+
+    /// Only the first time counts.
+    pub(super) fn pass(&mut self, phase: Phase) {
+        if self.get(phase).is_none() {
+            self.passed.push((phase, self.started.elapsed()));
+        }
+    }
+
+    /// How long it is since the call.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How long after the call a phase was passed; `None` when it was not part of this start.
+    pub fn get(&self, phase: Phase) -> Option<Duration> {
+        self.passed
+            .iter()
+            .find(|(passed, _)| *passed == phase)
+            .map(|(_, elapsed)| *elapsed)
+    }
+
+    /// All that were passed, in the order in which they were.
+    pub fn iter(&self) -> impl Iterator<Item = (Phase, Duration)> {
+        self.passed.iter().copied()
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Phases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (phase, elapsed)) in self.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{phase} {:.2} s", elapsed.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_is_passed_once() {
+        let mut phases = Phases::start();
+        phases.pass(Phase::Ready);
+        let first = phases.get(Phase::Ready);
+        phases.pass(Phase::Ready);
+        assert_eq!(phases.get(Phase::Ready), first);
+        assert_eq!(phases.iter().count(), 1);
+        assert_eq!(phases.get(Phase::Syncer), None);
+    }
+}

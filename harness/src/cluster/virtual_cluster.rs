@@ -1,0 +1,251 @@
+//! A virtual cluster, as a test holds it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+    config::Kubeconfig,
+};
+use tracing::warn;
+use vcluster_syncer::{ObjectKey, naming::NameTranslator};
+
+use super::{
+    VirtualClusterBuilder,
+    connection::Connection,
+    delete::{self, DeleteError},
+    error::{Cause, request},
+    names::Names,
+    phases::Phases,
+};
+use crate::{
+    asset::{Assets, Component},
+    deadline::Deadline,
+    host::HostCluster,
+    live::Registration,
+    owner::Owner,
+    version::KubernetesVersion,
+};
+
+/// A running virtual cluster. Cheap to clone; all clones are the same cluster.
+///
+/// It is deleted by [`delete`](Self::delete); dropping it only warns.
+#[derive(Clone)]
+#[must_use = "a cluster runs until it is deleted"]
+pub struct VirtualCluster {
+    inner: Arc<Inner>,
+}
+
+/// Where a cluster is from.
+pub(super) struct Origin {
+    pub(super) names: Names,
+    pub(super) distro: Option<String>,
+    pub(super) version: Option<KubernetesVersion>,
+    pub(super) host: HostCluster,
+    pub(super) host_config: kube::Config,
+    pub(super) assets: Option<Assets>,
+    pub(super) phases: Phases,
+}
+
+struct Inner {
+    origin: Origin,
+    connection: Connection,
+    state: Mutex<State>,
+}
+
+/// Whose business the end of the cluster is.
+enum State {
+    /// Ours; the registration is for when a signal comes first.
+    Ours(Option<Registration>),
+    /// Somebody else's: it is deleted, kept, or was only connected to.
+    NotOurs,
+}
+
+impl VirtualCluster {
+    /// A cluster called `name`, yet to be started: upstream Kubernetes of the usual version.
+    pub fn builder(name: &str) -> VirtualClusterBuilder {
+        VirtualClusterBuilder::new(name)
+    }
+
+    pub(super) fn new(
+        origin: Origin,
+        connection: Connection,
+        registration: Option<Registration>,
+    ) -> Self {
+        Self::with(origin, connection, State::Ours(registration))
+    }
+
+    pub(super) fn connected(origin: Origin, connection: Connection) -> Self {
+        Self::with(origin, connection, State::NotOurs)
+    }
+
+    fn with(origin: Origin, connection: Connection, state: State) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                origin,
+                connection,
+                state: Mutex::new(state),
+            }),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.names().cluster()
+    }
+
+    /// The namespace on the host that holds it and its pods.
+    pub fn namespace(&self) -> &str {
+        self.names().namespace()
+    }
+
+    /// Its distro, when the host's record says so.
+    pub fn distro(&self) -> Option<&str> {
+        self.inner.origin.distro.as_deref()
+    }
+
+    /// Its Kubernetes version, when the host's record says so.
+    pub fn version(&self) -> Option<KubernetesVersion> {
+        self.inner.origin.version
+    }
+
+    /// The host it runs on.
+    pub fn host(&self) -> &HostCluster {
+        &self.inner.origin.host
+    }
+
+    /// A kubeconfig of its administrator, with an address that this machine reaches. Where the host's
+    /// node ports are out of reach, the address is good only as long as this process holds the cluster.
+    pub fn kubeconfig(&self) -> &Kubeconfig {
+        &self.inner.connection.kubeconfig
+    }
+
+    /// A client of its administrator, for the current runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn client(&self) -> Client {
+        self.inner.connection.client()
+    }
+
+    /// A client of the host, for the current runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn host_client(&self) -> Client {
+        Client::try_from(self.inner.origin.host_config.clone())
+            .expect("the same configuration gave a client before")
+    }
+
+    /// Where the host keeps the twin of an object in a namespace of this cluster.
+    #[must_use]
+    pub fn host_key(&self, namespace: &str, name: &str) -> ObjectKey {
+        NameTranslator::new(self.name(), self.namespace())
+            .host_key(&ObjectKey::namespaced(namespace, name))
+    }
+
+    /// The reference of a test image, which is on the host afterwards.
+    ///
+    /// # Errors
+    /// It cannot be had, or this cluster was only connected to.
+    pub async fn image(&self, component: Component) -> Result<String, Cause> {
+        let Origin {
+            assets,
+            version,
+            host,
+            ..
+        } = &self.inner.origin;
+        let (Some(assets), Some(version)) = (assets, version) else {
+            return Err(Cause::NoAssets);
+        };
+        let image = assets.image(component, *version).await?;
+        host.load(std::slice::from_ref(&image)).await?;
+        Ok(image.reference)
+    }
+
+    /// How long each part of its start took; empty for one that was connected to.
+    pub fn phases(&self) -> &Phases {
+        &self.inner.origin.phases
+    }
+
+    /// Deletes it, and returns when the host is at it. Twice is the same as once.
+    ///
+    /// # Errors
+    /// The host refuses. The cluster then counts as not deleted.
+    pub async fn delete(&self) -> Result<(), DeleteError> {
+        delete::delete(&self.host_client(), self.namespace()).await?;
+        self.let_go();
+        Ok(())
+    }
+
+    /// Waits until nothing of it is left on the host.
+    ///
+    /// # Errors
+    /// Something is left when the deadline passes.
+    pub async fn wait_until_gone(&self, deadline: Deadline) -> Result<(), DeleteError> {
+        delete::wait_until_gone(&self.host_client(), self.namespace(), deadline).await
+    }
+
+    /// Hands it over to `owner`, so that it outlives this process.
+    ///
+    /// # Errors
+    /// The host refuses. The cluster then still belongs to its owner before.
+    pub async fn keep(&self, owner: &Owner) -> Result<(), Cause> {
+        let namespaces: Api<Namespace> = Api::all(self.host_client());
+        let name = self.namespace();
+        namespaces
+            .patch(name, &PatchParams::default(), &Patch::Merge(&owner.patch()))
+            .await
+            .map_err(request(format!(
+                "change the owner of namespace {name} on host"
+            )))?;
+        self.let_go();
+        Ok(())
+    }
+
+    fn names(&self) -> &Names {
+        &self.inner.origin.names
+    }
+
+    fn let_go(&self) {
+        let mut state = self
+            .inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let State::Ours(Some(registration)) = std::mem::replace(&mut *state, State::NotOurs) {
+            registration.deleted();
+        }
+    }
+}
+
+impl fmt::Debug for VirtualCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = &self.inner.origin;
+        f.debug_struct("VirtualCluster")
+            .field("name", &self.name())
+            .field("namespace", &self.namespace())
+            .field("distro", &origin.distro)
+            .field("version", &origin.version)
+            .field("host", &origin.host.name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if matches!(state, State::Ours(_)) {
+            let names = &self.origin.names;
+            warn!(
+                cluster = names.cluster(),
+                namespace = names.namespace(),
+                "dropped without being deleted; it runs on until its owner's end or its expiry"
+            );
+        }
+    }
+}

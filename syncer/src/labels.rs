@@ -1,5 +1,7 @@
 //! Label and annotation keys on host objects, and the names under which this syncer writes.
 
+use kube::ResourceExt;
+
 /// Host objects: the virtual cluster they belong to.
 pub const MANAGED_BY: &str = "vcluster.loft.sh/managed-by";
 /// Host objects: the virtual namespace of their twin.
@@ -23,6 +25,18 @@ pub const OBJECT_HOST_NAMESPACE: &str = "vcluster.loft.sh/object-host-namespace"
 pub const APPLIED: &str = "vcluster-test.dev/applied";
 /// Annotation on virtual config maps and secrets: sync although nothing uses them.
 pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
+
+/// Label on virtual objects that were brought from the host.
+pub const MIRRORED: &str = "vcluster-test.dev/from-host";
+/// Label on host secrets that hold the tokens of a pod.
+pub const TOKENS: &str = "vcluster-test.dev/tokens";
+/// Annotation on such a secret: when its tokens must be renewed.
+pub const RENEW_AT: &str = "vcluster-test.dev/renew-at";
+
+/// Annotation on host pods: the label keys that came from the virtual pod, a line each.
+pub const MANAGED_LABELS: &str = "vcluster.loft.sh/managed-labels";
+/// Annotation on host pods: the annotation keys that came from the virtual pod, a line each.
+pub const MANAGED_ANNOTATIONS: &str = "vcluster.loft.sh/managed-annotations";
 
 /// Pod annotation, read by the downward API: the virtual name.
 pub const POD_NAME: &str = "vcluster.loft.sh/name";
@@ -58,6 +72,14 @@ pub fn is_reserved(key: &str) -> bool {
         || key == NAMESPACE
         || key == CONTROLLED_BY
         || key.starts_with(OWN_PREFIX)
+}
+
+/// Did the tenant ask for this object to be synced although nothing uses it?
+pub fn is_forced<K: ResourceExt>(object: &K) -> bool {
+    object
+        .annotations()
+        .get(FORCE_SYNC)
+        .is_some_and(|value| value == "true")
 }
 
 #[cfg(test)]

@@ -4,11 +4,38 @@
 //! Only `vcluster-harness` is promised to users; this crate changes as that one needs it. It knows
 //! nothing of tests.
 
+pub mod cache;
+pub mod caches;
+mod chain;
+pub mod clusters;
 pub mod config;
+mod controller;
+mod coredns;
+mod cover;
+mod events;
+pub mod health;
+mod kubernetes_service;
 pub mod labels;
+pub mod metadata;
+pub mod metrics;
 pub mod naming;
+mod nodes;
 pub mod object_key;
+pub mod plan;
+pub mod queue;
 pub mod rbac;
+pub mod references;
 pub mod relay;
+pub mod resource;
+pub mod resources;
+pub mod selector;
+pub mod syncer;
+mod token;
+mod trim;
+mod unknown_fields;
+pub mod warning;
+mod worker;
+pub mod write;
 
 pub use object_key::ObjectKey;
+pub use syncer::Syncer;

@@ -1,2 +1,124 @@
-//! syncer
-fn main() {}
+//! The program that runs in every virtual cluster's control-plane pod.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+use vcluster_syncer::{Syncer, clusters::Clusters, config::SyncConfig, relay};
+
+/// Syncs a virtual Kubernetes cluster with its host.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs until it is told to stop.
+    Run {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// A kubeconfig for the host, instead of the service account of the pod. For debugging.
+        #[arg(long)]
+        host_kubeconfig: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("VCLUSTER_SYNCER_LOG")
+        // The clients report every refused connection while an API server starts.
+        .unwrap_or_else(|_| EnvFilter::new("info,kube_client=off,kube_runtime=off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+    // The first to install wins; a second one is the same.
+    let _first = rustls::crypto::ring::default_provider().install_default();
+    match start(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            error!(error = format!("{cause:#}"), "ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> anyhow::Result<()> {
+    // Two threads: one may be busy with a long list while the other one keeps the relay going.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    let Command::Run {
+        config,
+        host_kubeconfig,
+    } = arguments.command;
+    let ended = runtime.block_on(run(config, host_kubeconfig));
+    // After a second signal nobody waits for what is still under way.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(config: PathBuf, host_kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = SyncConfig::load(&config)?;
+    let virtual_config = from_file(&config.virtual_kubeconfig).await?;
+    let host_config = match host_kubeconfig {
+        Some(path) => from_file(&path).await?,
+        None => Config::incluster().context("could not read this pod's service account")?,
+    };
+    let virtual_client =
+        Client::try_from(virtual_config).context("could not make the virtual client")?;
+    let host_client =
+        Client::try_from(host_config.clone()).context("could not make the host client")?;
+    info!(cluster = %config.cluster, step = "start", "starting");
+    let relay_config = config.clone();
+    let relay_client = virtual_client.clone();
+    let mut syncer = Syncer::start(Clusters::new(virtual_client, host_client, config));
+    syncer.serve_health().await?;
+    let stop = syncer.stop_token();
+    syncer.run_with(async move {
+        if let Err(cause) = relay::run(&relay_config, host_config, relay_client, &stop).await {
+            error!(
+                error = format!("{:#}", anyhow::Error::from(cause)),
+                "the relay ended"
+            );
+        }
+    });
+
+    let mut interrupted =
+        signal(SignalKind::interrupt()).context("could not listen for signals")?;
+    let mut terminated = signal(SignalKind::terminate()).context("could not listen for signals")?;
+    // Signals that arrive while another branch is taken stay pending; a task that ended ends us.
+    tokio::select! {
+        _ = interrupted.recv() => {}
+        _ = terminated.recv() => {}
+        () = syncer.wait_for_failure() => anyhow::bail!("a part of the syncer ended"),
+    }
+    info!(step = "stop", "stopping; a second signal ends at once");
+    tokio::select! {
+        () = syncer.shutdown() => info!(step = "stop", "stopped"),
+        _ = interrupted.recv() => {}
+        _ = terminated.recv() => {}
+    }
+    Ok(())
+}
+
+async fn from_file(path: &std::path::Path) -> anyhow::Result<Config> {
+    let kubeconfig = Kubeconfig::read_from(path)
+        .with_context(|| format!("could not read {}", path.display()))?;
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .with_context(|| format!("could not use {}", path.display()))
+}

@@ -7,12 +7,12 @@ use std::{
 };
 
 use k8s_openapi::api::{
-    core::v1::{Pod, Service},
+    core::v1::{Node, Pod, Service},
     discovery::v1::EndpointSlice,
 };
 
 use super::{
-    records::{PodRecord, ServiceRecord, SliceRecord},
+    records::{self, PodRecord, ServiceRecord, SliceRecord},
     refusal::Refusal,
     target::{Host, Target},
 };
@@ -90,9 +90,10 @@ impl Directory {
         );
     }
 
-    /// Takes in a node that tenants see although none of their pods is on it.
-    pub fn put_node(&mut self, name: &str, hosts: Vec<Host>) {
-        self.nodes.insert(name.to_owned(), hosts);
+    /// Takes in a node that the tenant sees although none of its pods is on it.
+    pub fn put_node(&mut self, node: &Node) {
+        let hosts = records::hosts_of(node);
+        put(&mut self.nodes, node.metadata.name.as_ref(), Some(hosts));
     }
 
     /// Forgets the pod with this host name.
@@ -128,6 +129,11 @@ impl Directory {
     /// Forgets all endpoint slices but these, after a new list.
     pub fn retain_slices(&mut self, names: &HashSet<String>) {
         self.slices.retain(|name, _| names.contains(name));
+    }
+
+    /// Forgets all nodes given to [`Self::put_node`] but these, after a new list.
+    pub fn retain_nodes(&mut self, names: &HashSet<String>) {
+        self.nodes.retain(|name, _| names.contains(name));
     }
 
     /// The pod `key` on `node`.
@@ -195,9 +201,7 @@ impl Directory {
     /// The node of this name or address.
     fn node(&self, host: &Host) -> Option<&str> {
         let mut carrying = self.pods.values().filter(|pod| pod.is_on(host));
-        let mut others = self.nodes.iter().filter(|(name, hosts)| {
-            hosts.contains(host) || Host::parse(name).as_ref() == Some(host)
-        });
+        let mut others = self.nodes.iter().filter(|(_, hosts)| hosts.contains(host));
         carrying
             .find_map(|pod| pod.node.as_deref())
             .or_else(|| others.next().map(|(name, _)| name.as_str()))

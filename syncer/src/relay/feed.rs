@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::{
-    core::v1::{Pod, Service},
+    core::v1::{Node, Pod, Service},
     discovery::v1::EndpointSlice,
 };
 use kube::{
@@ -20,11 +20,21 @@ use crate::{labels, naming::NameTranslator};
 /// Objects in one answer. Only addresses and names are kept, so a small page keeps memory small.
 const PAGE: u32 = 100;
 
+/// Which nodes the tenant sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodesSeen {
+    /// Those that carry its pods, which are known from the pods.
+    OfPods,
+    /// All of the host's.
+    All,
+}
+
 /// Feeds `directory` with what `host` says until `cancel`. An unreachable host is asked again and
 /// again; meanwhile the directory stays as it is.
 pub async fn feed(
     host: Client,
     names: &NameTranslator,
+    nodes: NodesSeen,
     directory: &SharedDirectory,
     cancel: &CancellationToken,
 ) {
@@ -35,13 +45,19 @@ pub async fn feed(
     let all = watcher::Config::default().page_size(PAGE);
     let pods = Api::<Pod>::namespaced(host.clone(), namespace);
     let services = Api::<Service>::namespaced(host.clone(), namespace);
-    let slices = Api::<EndpointSlice>::namespaced(host, namespace);
+    let slices = Api::<EndpointSlice>::namespaced(host.clone(), namespace);
+    let every_node = async {
+        if nodes == NodesSeen::All {
+            take_in(watcher(Api::<Node>::all(host), all.clone()), directory).await;
+        }
+    };
 
     let feeding = async {
         tokio::join!(
             take_in(watcher(pods, own.clone()), directory),
             take_in(watcher(services, own), directory),
-            take_in(watcher(slices, all), directory),
+            take_in(watcher(slices, all.clone()), directory),
+            every_node,
         )
     };
     // A watch that is dropped half-way loses nothing: the directory is only read after that.
@@ -91,6 +107,18 @@ impl Entry for EndpointSlice {
     }
     fn retain(directory: &mut Directory, names: &HashSet<String>) {
         directory.retain_slices(names);
+    }
+}
+
+impl Entry for Node {
+    fn put(directory: &mut Directory, object: &Self) {
+        directory.put_node(object);
+    }
+    fn remove(directory: &mut Directory, name: &str) {
+        directory.remove_node(name);
+    }
+    fn retain(directory: &mut Directory, names: &HashSet<String>) {
+        directory.retain_nodes(names);
     }
 }
 

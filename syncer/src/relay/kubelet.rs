@@ -156,7 +156,7 @@ fn refuse(node: &str, error: &Error) -> Response<Body> {
         let error: &dyn std::error::Error = error;
         warn!(%node, error, "could not answer for a node");
     } else {
-        debug!(%node, %status, message, "refused");
+        debug!(%node, %status, reason = message, "refused");
     }
     text(status, &message)
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::{
     api::{
-        core::v1::{Pod, Service},
+        core::v1::{Node, Pod, Service},
         discovery::v1::{Endpoint, EndpointSlice},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -153,6 +153,17 @@ impl PortRecord {
             port: u16::try_from(port).ok()?,
         })
     }
+}
+
+/// The name and the addresses of `node`.
+pub(super) fn hosts_of(node: &Node) -> Vec<Host> {
+    let status = node.status.as_ref();
+    let addresses = status.and_then(|status| status.addresses.as_ref());
+    let listed = addresses.into_iter().flatten().map(|entry| &entry.address);
+    listed
+        .chain(&node.metadata.name)
+        .filter_map(|text| Host::parse(text))
+        .collect()
 }
 
 fn is_tcp(protocol: Option<&String>) -> bool {

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     directory::{ApiServer, Directory},
-    feed::feed,
+    feed::{NodesSeen, feed},
     options::RelayOptions,
     server::{Error, Relay},
     shared::SharedDirectory,
@@ -43,10 +43,15 @@ pub async fn run(
     )
     .await?;
 
+    let nodes = if config.sync.from_host.nodes.all {
+        NodesSeen::All
+    } else {
+        NodesSeen::OfPods
+    };
     // If the relay fails, the feed ends too; the caller's token is the caller's.
     let cancel = cancel.child_token();
     // The relay drains at the end, while the feed may stop at once: nothing is lost with it.
-    let feeding = feed(watcher, &names, &directory, &cancel);
+    let feeding = Box::pin(feed(watcher, &names, nodes, &directory, &cancel));
     let (result, ()) = tokio::join!(
         async {
             let result = relay.run(cancel.clone()).await;

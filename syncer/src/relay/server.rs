@@ -259,7 +259,7 @@ impl Server {
         match opened {
             Ok(far) => (Response::new(Body::empty()), Some(Tunnel { near, far })),
             Err((status, message)) => {
-                warn!(asked = %request.uri(), %status, message, "refused to connect");
+                warn!(asked = %request.uri(), %status, reason = message, "refused to connect");
                 (refuse(status, &message), None)
             }
         }
@@ -315,8 +315,8 @@ impl Server {
 
     async fn carry(&self, tunnel: Tunnel) -> Result<(), TunnelError> {
         let near = TokioIo::new(tunnel.near.await?);
-        let (ended, kind) = match tunnel.far {
-            Far::Stream(far) => (splice(near, far, self.patience()).await?, "connection"),
+        let (spliced, kind) = match tunnel.far {
+            Far::Stream(far) => (splice(near, far, self.patience()).await, "connection"),
             Far::Kubelet { node, tls } => {
                 let tls = self.handshake(near, &tls).await?;
                 let bounds = Bounds {
@@ -332,14 +332,14 @@ impl Server {
                 };
                 let near = TokioIo::new(stream.virtual_end.await?);
                 let far = TokioIo::new(stream.host_end.await?);
-                (splice(near, far, self.patience()).await?, "stream")
+                (splice(near, far, self.patience()).await, "stream")
             }
         };
         debug!(
             kind,
-            forth = ended.forth,
-            back = ended.back,
-            timed_out = ended.timed_out,
+            forth = spliced.forth,
+            back = spliced.back,
+            end = %spliced.end,
             "a tunnel ended"
         );
         Ok(())

@@ -43,7 +43,7 @@ pub(super) struct Seen {
 pub(super) struct FakeHost {
     pub(super) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
-    _tasks: JoinSet<()>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl FakeHost {
@@ -86,8 +86,13 @@ impl FakeHost {
         Self {
             address,
             seen,
-            _tasks: tasks,
+            tasks: Mutex::new(tasks),
         }
+    }
+
+    /// Goes away with all its connections.
+    pub(super) fn stop(&self) {
+        self.tasks.lock().unwrap().abort_all();
     }
 
     /// What it was asked for so far.

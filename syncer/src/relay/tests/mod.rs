@@ -2,8 +2,10 @@
 
 mod api_server;
 mod fake_host;
+mod faults;
 mod isolation;
 mod pki;
+mod requests;
 mod rig;
 mod streams;
 

@@ -1,0 +1,359 @@
+//! One watch's view of the world: every object of a kind on one side, and who wants to hear of
+//! changes. There is one watch per kind and side, however many read it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use kube::{
+    Api,
+    runtime::watcher::{self, Event, watcher},
+};
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{object_key::ObjectKey, resource::Synced};
+
+/// A shared, read-only view of all objects of one kind on one side.
+pub struct Cache<K> {
+    inner: Arc<Inner<K>>,
+}
+
+struct Inner<K> {
+    objects: RwLock<HashMap<ObjectKey, Arc<K>>>,
+    subscribers: RwLock<Vec<Subscriber<K>>>,
+    is_ready: watch::Sender<bool>,
+}
+
+type Subscriber<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
+
+/// One object's step from what it was to what it is.
+#[derive(Debug)]
+pub struct Change<K> {
+    /// Which object.
+    pub key: ObjectKey,
+    /// As it was known before; none when it is new.
+    pub before: Option<Arc<K>>,
+    /// As it is now; none when it is gone.
+    pub after: Option<Arc<K>>,
+}
+
+impl<K> Change<K> {
+    /// The newest that is known of the object, even when it is gone.
+    pub fn newest(&self) -> Option<&Arc<K>> {
+        self.after.as_ref().or(self.before.as_ref())
+    }
+}
+
+impl<K> Clone for Cache<K> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<K> Default for Cache<K> {
+    fn default() -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                objects: RwLock::default(),
+                subscribers: RwLock::default(),
+                is_ready: watch::Sender::new(false),
+            }),
+        }
+    }
+}
+
+impl<K> fmt::Debug for Cache<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("len", &self.len())
+            .field("is_ready", &self.is_ready())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K> Cache<K> {
+    /// The object at `key`, as last seen.
+    pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
+        self.read(|objects| objects.get(key).cloned())
+    }
+
+    /// All objects for which `is_wanted` says yes. It must be quick: it holds up the watch.
+    pub fn filter(&self, mut is_wanted: impl FnMut(&K) -> bool) -> Vec<Arc<K>> {
+        self.read(|objects| {
+            objects
+                .values()
+                .filter(|object| is_wanted(object))
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// Does `is_wanted` say yes to any object?
+    pub fn any(&self, mut is_wanted: impl FnMut(&K) -> bool) -> bool {
+        self.read(|objects| objects.values().any(|object| is_wanted(object)))
+    }
+
+    /// The keys of all objects.
+    pub fn keys(&self) -> Vec<ObjectKey> {
+        self.read(|objects| objects.keys().cloned().collect())
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.read(HashMap::len)
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Has the whole list been seen once?
+    pub fn is_ready(&self) -> bool {
+        *self.inner.is_ready.borrow()
+    }
+
+    /// Waits until the whole list has been seen once.
+    pub async fn wait_until_ready(&self) {
+        let mut is_ready = self.inner.is_ready.subscribe();
+        // The sender lives in `inner`, so the wait cannot fail while `self` is there.
+        let _ready = is_ready.wait_for(|is_ready| *is_ready).await;
+    }
+
+    /// Calls `subscriber` for every change from now on, in the order of subscription. It runs
+    /// within the watch and must be quick.
+    pub fn subscribe(&self, subscriber: impl Fn(&Change<K>) + Send + Sync + 'static) {
+        self.inner
+            .subscribers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Box::new(subscriber));
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&HashMap<ObjectKey, Arc<K>>) -> T) -> T {
+        read(
+            &self
+                .inner
+                .objects
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut HashMap<ObjectKey, Arc<K>>) -> T) -> T {
+        write(
+            &mut self
+                .inner
+                .objects
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn publish(&self, change: &Change<K>) {
+        let subscribers = self
+            .inner
+            .subscribers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for subscriber in subscribers.iter() {
+            subscriber(change);
+        }
+    }
+
+    /// Replaces everything that is known by `objects` and tells what changed.
+    fn replace(&self, objects: HashMap<ObjectKey, Arc<K>>) {
+        let mut old = self.write(|current| std::mem::replace(current, objects.clone()));
+        for (key, after) in objects {
+            let before = old.remove(&key);
+            self.publish(&Change {
+                key,
+                before,
+                after: Some(after),
+            });
+        }
+        for (key, before) in old {
+            self.publish(&Change {
+                key,
+                before: Some(before),
+                after: None,
+            });
+        }
+        self.inner.is_ready.send_replace(true);
+    }
+}
+
+impl<K: Synced> Cache<K> {
+    /// Puts one object in, as if the watch had seen it.
+    pub(crate) fn insert(&self, object: K) {
+        let key = ObjectKey::of(&object);
+        let after = Arc::new(object);
+        let before = self.write(|objects| objects.insert(key.clone(), Arc::clone(&after)));
+        self.publish(&Change {
+            key,
+            before,
+            after: Some(after),
+        });
+    }
+
+    fn remove(&self, object: K) {
+        let key = ObjectKey::of(&object);
+        let before = self
+            .write(|objects| objects.remove(&key))
+            .or(Some(Arc::new(object)));
+        self.publish(&Change {
+            key,
+            before,
+            after: None,
+        });
+    }
+
+    /// Keeps the view up to date until `stop`. `trim` drops what nobody reads, so that it takes no
+    /// memory.
+    pub(crate) async fn watch(
+        self,
+        api: Api<K>,
+        config: watcher::Config,
+        trim: fn(&mut K),
+        stop: CancellationToken,
+    ) {
+        let mut events = watcher(api, config).boxed();
+        let mut listed = HashMap::new();
+        let mut failures = 0;
+        // Either branch may be dropped half-way: the stream keeps its state in itself.
+        while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
+            match event.map(|event| {
+                event.modify(|object| {
+                    object.meta_mut().managed_fields = None;
+                    trim(object);
+                })
+            }) {
+                Ok(Event::Apply(object)) => self.insert(object),
+                Ok(Event::Delete(object)) => self.remove(object),
+                Ok(Event::Init) => listed = HashMap::new(),
+                Ok(Event::InitApply(object)) => {
+                    listed.insert(ObjectKey::of(&object), Arc::new(object));
+                }
+                Ok(Event::InitDone) => self.replace(std::mem::take(&mut listed)),
+                Err(error) => {
+                    self.report(&error, failures);
+                    let pause = pause_after(failures, self.is_ready());
+                    failures += 1;
+                    if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                        return;
+                    }
+                    continue;
+                }
+            }
+            failures = 0;
+        }
+    }
+
+    fn report(&self, error: &watcher::Error, failures: u32) {
+        let kind = K::kind(&());
+        // An API server that has not started yet, or a watch that ran out, is the way of things.
+        if self.is_ready() && failures > 0 {
+            warn!(%kind, %error, failures, "watch failed");
+        } else {
+            debug!(%kind, %error, failures, "watch failed");
+        }
+    }
+}
+
+/// How long to wait after the n-th failure in a row. A server that is starting is asked often, so
+/// that no time is lost; one that was there before is left in peace.
+pub(crate) fn pause_after(failures: u32, was_ready: bool) -> Duration {
+    let longest = if was_ready { 5_000 } else { 100 };
+    Duration::from_millis(50_u64.saturating_mul(1 << failures.min(10)).min(longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+    use crate::metadata::tests::meta;
+
+    fn config_map(name: &str) -> ConfigMap {
+        ConfigMap {
+            metadata: meta("default", name),
+            ..ConfigMap::default()
+        }
+    }
+
+    fn listed(names: &[&str]) -> HashMap<ObjectKey, Arc<ConfigMap>> {
+        names
+            .iter()
+            .map(|name| config_map(name))
+            .map(|object| (ObjectKey::of(&object), Arc::new(object)))
+            .collect()
+    }
+
+    #[test]
+    fn a_new_list_tells_what_vanished_meanwhile() {
+        let cache = Cache::default();
+        cache.replace(listed(&["kept", "lost"]));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        cache.subscribe(move |change: &Change<ConfigMap>| {
+            let mut seen = sink.lock().unwrap();
+            seen.push((
+                change.key.name.clone(),
+                change.before.is_some(),
+                change.after.is_some(),
+            ));
+        });
+        cache.replace(listed(&["kept", "new"]));
+        let mut seen = seen.lock().unwrap().clone();
+        seen.sort();
+        let expected = [
+            ("kept", true, true),
+            ("lost", true, false),
+            ("new", false, true),
+        ];
+        assert_eq!(
+            seen,
+            expected.map(|(name, before, after)| (name.to_owned(), before, after))
+        );
+    }
+
+    #[test]
+    fn what_was_deleted_is_told_to_the_last() {
+        let cache = Cache::default();
+        cache.insert(config_map("web"));
+        let told = Arc::new(Mutex::new(None));
+        let sink = Arc::clone(&told);
+        cache.subscribe(move |change: &Change<ConfigMap>| {
+            *sink.lock().unwrap() = change.newest().map(|object| object.metadata.uid.clone());
+        });
+        cache.remove(config_map("web"));
+        assert_eq!(*told.lock().unwrap(), Some(Some("uid-of-web".to_owned())));
+        assert!(cache.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_cache_is_ready_after_its_first_list() {
+        let cache = Cache::<ConfigMap>::default();
+        assert!(!cache.is_ready());
+        cache.replace(HashMap::new());
+        cache.wait_until_ready().await;
+    }
+
+    #[test]
+    fn a_starting_server_is_asked_often() {
+        assert!(
+            (0..100).all(|failures| pause_after(failures, false) <= Duration::from_millis(100))
+        );
+        assert_eq!(pause_after(50, true), Duration::from_secs(5));
+    }
+}

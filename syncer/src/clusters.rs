@@ -1,0 +1,64 @@
+//! The two clusters, and everything that the controllers share.
+
+use std::sync::Arc;
+
+use kube::Client;
+
+use crate::{
+    caches::Caches,
+    config::SyncConfig,
+    metrics::Metrics,
+    naming::NameTranslator,
+    object_key::ObjectKey,
+    resource::{ClusterFacts, ResourceSyncer, Translation},
+    warning::Warnings,
+    write::{Side, Writer},
+};
+
+/// Both clusters: how to write to them, what is known of them, and how names go from one to the
+/// other.
+#[derive(Debug)]
+pub struct Clusters {
+    /// Writes to the virtual cluster.
+    pub on_virtual: Writer,
+    /// Writes to the host.
+    pub on_host: Writer,
+    /// What both sides look like.
+    pub caches: Caches,
+    /// Names and label keys.
+    pub names: NameTranslator,
+    /// What never changes while the cluster lives.
+    pub facts: Arc<ClusterFacts>,
+    /// What the syncer was asked to do.
+    pub config: SyncConfig,
+    /// Tells tenants why an object of theirs is not on the host.
+    pub warnings: Warnings,
+    /// Counts what is done.
+    pub metrics: Metrics,
+}
+
+impl Clusters {
+    /// The two clusters that `config` is about.
+    pub fn new(virtual_client: Client, host_client: Client, config: SyncConfig) -> Self {
+        let names = NameTranslator::new(&config.cluster, &config.host_namespace);
+        Self {
+            warnings: Warnings::new(virtual_client.clone(), names.clone()),
+            on_virtual: Writer::new(virtual_client, Side::Virtual),
+            on_host: Writer::new(host_client, Side::Host),
+            caches: Caches::new(names.clone()),
+            facts: Arc::new(ClusterFacts::from(&config)),
+            metrics: Metrics::default(),
+            names,
+            config,
+        }
+    }
+
+    /// What translating the object of `R` at `key` may know.
+    pub fn translation<R: ResourceSyncer>(&self, key: &ObjectKey) -> Translation {
+        Translation {
+            names: self.names.clone(),
+            facts: Arc::clone(&self.facts),
+            around: R::surroundings(key, &self.caches),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Nodes come from the host: the real ones, with their real addresses, as far as they carry the
+//! tenant's pods.
+
+use k8s_openapi::{
+    api::core::v1::{Node, NodeStatus},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use crate::labels;
+
+/// The virtual node that shows a host node.
+pub fn to_virtual(host: &Node) -> Node {
+    let mut annotations = host.metadata.annotations.clone().unwrap_or_default();
+    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    let mut node_labels = host.metadata.labels.clone().unwrap_or_default();
+    node_labels.insert(labels::MIRRORED.to_owned(), "true".to_owned());
+    let mut spec = host.spec.clone().unwrap_or_default();
+    // The virtual API server taints new nodes as not ready; "none" takes that away.
+    spec.taints.get_or_insert_default();
+    Node {
+        metadata: ObjectMeta {
+            name: host.metadata.name.clone(),
+            labels: Some(node_labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        spec: Some(spec),
+        status: host.status.as_ref().map(|status| NodeStatus {
+            images: None,
+            volumes_attached: None,
+            volumes_in_use: None,
+            ..status.clone()
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{NodeAddress, NodeSpec};
+
+    use super::*;
+    use crate::metadata::tests::meta;
+
+    #[test]
+    fn addresses_are_real() {
+        let addresses = vec![NodeAddress {
+            address: "172.18.0.2".to_owned(),
+            type_: "InternalIP".to_owned(),
+        }];
+        let host = Node {
+            metadata: meta("", "kind-worker"),
+            spec: Some(NodeSpec {
+                unschedulable: Some(true),
+                ..NodeSpec::default()
+            }),
+            status: Some(NodeStatus {
+                addresses: Some(addresses.clone()),
+                ..NodeStatus::default()
+            }),
+        };
+        let node = to_virtual(&host);
+        assert_eq!(node.metadata.name.as_deref(), Some("kind-worker"));
+        assert_eq!(node.metadata.uid, None);
+        let spec = node.spec.unwrap();
+        assert_eq!(spec.unschedulable, Some(true));
+        assert_eq!(spec.taints, Some(Vec::new()));
+        assert_eq!(node.status.unwrap().addresses, Some(addresses));
+    }
+}

@@ -1,0 +1,108 @@
+//! Pods: born from the virtual pod, run by the host, shown in the virtual cluster as they really
+//! are.
+
+mod affinity;
+mod dns;
+mod downward_api;
+mod env;
+mod life;
+mod references;
+mod status;
+pub mod tokens;
+mod translate;
+mod update;
+mod volumes;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use crate::{
+    caches::Caches,
+    metadata,
+    object_key::ObjectKey,
+    plan::{Step, Twins},
+    resource::{Kind, Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
+};
+
+/// Syncs [`Pod`].
+#[derive(Debug)]
+pub struct Pods;
+
+impl ResourceSyncer for Pods {
+    type Object = Pod;
+
+    fn selects(object: &Pod, _: &Translation) -> bool {
+        !metadata::is_controlled_elsewhere(object)
+    }
+
+    fn references(object: &Pod) -> Vec<Reference> {
+        references::of(object)
+    }
+
+    fn to_host(object: &Pod, cx: &Translation) -> Result<Pod, TranslateError> {
+        translate::to_host(object, cx)
+    }
+
+    fn to_virtual(host: &Pod, object: &Pod) -> Option<Pod> {
+        status::to_virtual(host, object)
+    }
+
+    fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {
+        let Some(pod) = caches.virtual_pods.get(key) else {
+            return Surroundings::default();
+        };
+        let namespace = key.namespace.clone().unwrap_or_default();
+        let host = caches.host_pods.get(&caches.names.host_key(key));
+        let mut around = Surroundings {
+            namespace_labels: caches
+                .virtual_namespaces
+                .get(&ObjectKey::cluster_scoped(namespace.clone()))
+                .map(|namespace| namespace.labels().clone())
+                .unwrap_or_default(),
+            ..Surroundings::default()
+        };
+        if let Some(node) = host.as_deref().and_then(node_of) {
+            let key = ObjectKey::cluster_scoped(node);
+            around.has_virtual_node = caches.virtual_nodes.get(&key).is_some();
+        } else {
+            // What only matters at birth.
+            around.services = caches
+                .virtual_services
+                .filter(|service| service.metadata.namespace.as_deref() == Some(&namespace));
+            around.pending = pending(&pod, caches);
+        }
+        around
+    }
+
+    fn plan(twins: &Twins<Pod>, cx: &Translation) -> Result<Vec<Step<Pod>>, TranslateError> {
+        life::plan(twins, cx)
+    }
+}
+
+/// The node that a pod is bound to.
+pub(crate) fn node_of(pod: &Pod) -> Option<&str> {
+    pod.spec
+        .as_ref()?
+        .node_name
+        .as_deref()
+        .filter(|node| !node.is_empty())
+}
+
+/// What the pod needs that is in the virtual cluster but not on the host yet.
+fn pending(pod: &Pod, caches: &Caches) -> Vec<Reference> {
+    let mut references = references::of(pod);
+    references.retain(|Reference { kind, key }| {
+        let host_key = caches.names.host_key(key);
+        match kind {
+            Kind::ConfigMap => {
+                caches.virtual_config_maps.get(key).is_some()
+                    && caches.host_config_maps.get(&host_key).is_none()
+            }
+            Kind::Secret => {
+                caches.virtual_secrets.get(key).is_some()
+                    && caches.host_secrets.get(&host_key).is_none()
+            }
+        }
+    });
+    references
+}

@@ -1,0 +1,244 @@
+//! Services keep their address: the virtual API server allocates it from this cluster's slice of
+//! the host's range, and the host service is made with the same one.
+
+use k8s_openapi::api::core::v1::{
+    LoadBalancerStatus, Service, ServicePort, ServiceSpec, ServiceStatus,
+};
+use kube::core::Status;
+
+use crate::{
+    metadata,
+    object_key::ObjectKey,
+    plan::Step,
+    resource::{Reference, ResourceSyncer, TranslateError, Translation},
+    selector,
+};
+
+/// Syncs [`Service`].
+#[derive(Debug)]
+pub struct Services;
+
+/// The virtual API server's own Service; its twin is the control plane's Service on the host.
+pub fn api_server() -> ObjectKey {
+    ObjectKey::namespaced("default", "kubernetes")
+}
+
+impl ResourceSyncer for Services {
+    type Object = Service;
+
+    fn selects(object: &Service, _: &Translation) -> bool {
+        ObjectKey::of(object) != api_server() && !metadata::is_controlled_elsewhere(object)
+    }
+
+    fn references(_: &Service) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    fn to_host(object: &Service, cx: &Translation) -> Result<Service, TranslateError> {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let metadata = metadata::to_host_without(
+            &object.metadata,
+            &cx.names,
+            &["field.cattle.io/publicEndpoints"],
+        )?;
+        let spec = object.spec.as_ref().map(|spec| ServiceSpec {
+            selector: selector::map_to_host(spec.selector.as_ref(), &cx.names, namespace),
+            // The host chooses: its range of node ports is shared by all clusters.
+            ports: spec.ports.as_ref().map(|ports| {
+                ports
+                    .iter()
+                    .map(|port| ServicePort {
+                        node_port: None,
+                        ..port.clone()
+                    })
+                    .collect()
+            }),
+            health_check_node_port: None,
+            ..spec.clone()
+        });
+        Ok(Service {
+            metadata,
+            spec,
+            status: None,
+        })
+    }
+
+    /// The host's node ports and load balancers.
+    fn to_virtual(host: &Service, object: &Service) -> Option<Service> {
+        let mut news = object.clone();
+        let host_spec = host.spec.as_ref()?;
+        let spec = news.spec.as_mut()?;
+        // Ports that were changed a moment ago do not match the host's yet.
+        if spec.type_ == host_spec.type_
+            && are_same(spec.ports.as_deref(), host_spec.ports.as_deref())
+        {
+            let host_ports = host_spec.ports.iter().flatten();
+            for (port, host_port) in spec.ports.iter_mut().flatten().zip(host_ports) {
+                port.node_port = host_port.node_port;
+            }
+            if host_spec
+                .health_check_node_port
+                .is_some_and(|port| port != 0)
+            {
+                spec.health_check_node_port = host_spec.health_check_node_port;
+            }
+        }
+        let load_balancer = match spec.type_.as_deref() {
+            Some("LoadBalancer") => host
+                .status
+                .as_ref()
+                .and_then(|status| status.load_balancer.clone())
+                .unwrap_or_default(),
+            _ => LoadBalancerStatus::default(),
+        };
+        news.status = Some(ServiceStatus {
+            load_balancer: Some(load_balancer),
+            ..object.status.clone().unwrap_or_default()
+        });
+        Some(news)
+    }
+
+    /// Somebody else's service may sit on an address of the slice. Then, and only then, the virtual
+    /// service is made anew, with another address.
+    fn after_refusal(object: &Service, refusal: &Status) -> Option<Step<Service>> {
+        let is_taken = refusal.message.contains("provided IP is already allocated");
+        let spec = object.spec.as_ref()?;
+        if !is_taken
+            || spec
+                .cluster_ip
+                .as_deref()
+                .is_none_or(|ip| ip.is_empty() || ip == "None")
+        {
+            return None;
+        }
+        let mut anew = object.clone();
+        let spec = anew.spec.as_mut()?;
+        spec.cluster_ip = None;
+        spec.cluster_ips = None;
+        anew.status = None;
+        anew.metadata.resource_version = None;
+        anew.metadata.managed_fields = None;
+        Some(Step::RecreateVirtual {
+            uid: anew.metadata.uid.take()?,
+            object: Box::new(anew),
+        })
+    }
+}
+
+/// Are these the same ports but for what the host chose?
+fn are_same(ports: Option<&[ServicePort]>, host: Option<&[ServicePort]>) -> bool {
+    let (ports, host) = (ports.unwrap_or_default(), host.unwrap_or_default());
+    let without_node_port = |port: &ServicePort| ServicePort {
+        node_port: None,
+        ..port.clone()
+    };
+    ports.len() == host.len()
+        && ports
+            .iter()
+            .zip(host)
+            .all(|(port, host)| without_node_port(port) == without_node_port(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::LoadBalancerIngress;
+
+    use super::*;
+    use crate::{labels, metadata::tests::meta, resource::tests::translation};
+
+    fn service(type_: &str) -> Service {
+        Service {
+            metadata: meta("default", "web"),
+            spec: Some(ServiceSpec {
+                cluster_ip: Some("10.96.17.20".to_owned()),
+                cluster_ips: Some(vec!["10.96.17.20".to_owned()]),
+                ports: Some(vec![ServicePort {
+                    port: 80,
+                    node_port: Some(30_000),
+                    ..ServicePort::default()
+                }]),
+                selector: Some([("app".to_owned(), "web".to_owned())].into()),
+                type_: Some(type_.to_owned()),
+                ..ServiceSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    #[test]
+    fn the_address_is_the_same_on_both_sides() {
+        let host = Services::to_host(&service("ClusterIP"), &translation()).unwrap();
+        let spec = host.spec.unwrap();
+        assert_eq!(spec.cluster_ip.as_deref(), Some("10.96.17.20"));
+        assert_eq!(spec.ports.unwrap()[0].node_port, None);
+        assert_eq!(spec.selector.unwrap()[labels::NAMESPACE], "default");
+    }
+
+    #[test]
+    fn the_api_servers_own_service_stays() {
+        let mut object = service("ClusterIP");
+        assert!(Services::selects(&object, &translation()));
+        object.metadata.name = Some("kubernetes".to_owned());
+        assert!(!Services::selects(&object, &translation()));
+    }
+
+    #[test]
+    fn node_ports_are_the_hosts() {
+        let mut host = service("NodePort");
+        host.spec.as_mut().unwrap().ports.as_mut().unwrap()[0].node_port = Some(31_234);
+        let news = Services::to_virtual(&host, &service("NodePort")).unwrap();
+        assert_eq!(news.spec.unwrap().ports.unwrap()[0].node_port, Some(31_234));
+    }
+
+    #[test]
+    fn ports_that_do_not_match_yet_wait() {
+        let mut host = service("NodePort");
+        host.spec.as_mut().unwrap().ports.as_mut().unwrap()[0].port = 81;
+        let news = Services::to_virtual(&host, &service("NodePort")).unwrap();
+        assert_eq!(news.spec, service("NodePort").spec);
+    }
+
+    #[test]
+    fn only_load_balancers_have_their_status() {
+        let mut host = service("LoadBalancer");
+        let ingress = LoadBalancerIngress {
+            ip: Some("192.0.2.1".to_owned()),
+            ..LoadBalancerIngress::default()
+        };
+        let balancer = LoadBalancerStatus {
+            ingress: Some(vec![ingress]),
+        };
+        host.status = Some(ServiceStatus {
+            load_balancer: Some(balancer.clone()),
+            conditions: None,
+        });
+        let of = |type_: &str| {
+            let news = Services::to_virtual(&host, &service(type_)).unwrap();
+            news.status.unwrap().load_balancer
+        };
+        assert_eq!(of("LoadBalancer"), Some(balancer));
+        assert_eq!(of("ClusterIP"), Some(LoadBalancerStatus::default()));
+    }
+
+    #[test]
+    fn a_taken_address_and_nothing_else_costs_the_virtual_service_its_own() {
+        let refusal = |message: &str| Status {
+            message: message.to_owned(),
+            ..Status::default()
+        };
+        let taken = refusal(
+            "spec.clusterIPs: Invalid value: failed to allocate IP: provided IP is already allocated",
+        );
+        let Some(Step::RecreateVirtual { object, uid }) =
+            Services::after_refusal(&service("ClusterIP"), &taken)
+        else {
+            panic!()
+        };
+        assert_eq!(uid, "uid-of-web");
+        assert_eq!(object.spec.unwrap().cluster_ip, None);
+        assert_eq!(
+            Services::after_refusal(&service("ClusterIP"), &refusal("exceeded quota")),
+            None,
+        );
+    }
+}

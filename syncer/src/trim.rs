@@ -1,0 +1,79 @@
+//! What is left out of the caches because nobody reads it. A pod has kilobytes of it.
+
+use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec};
+
+/// Leaves an object as it is.
+pub(crate) fn nothing<K>(_: &mut K) {}
+
+/// Of a host pod, the syncer reads where it runs and what may change while it does; the rest came
+/// from the virtual pod.
+pub(crate) fn host_pod(pod: &mut Pod) {
+    let Some(spec) = pod.spec.take() else {
+        return;
+    };
+    pod.spec = Some(PodSpec {
+        active_deadline_seconds: spec.active_deadline_seconds,
+        containers: spec.containers.into_iter().map(container).collect(),
+        ephemeral_containers: spec.ephemeral_containers,
+        host_network: spec.host_network,
+        init_containers: spec
+            .init_containers
+            .map(|list| list.into_iter().map(container).collect()),
+        node_name: spec.node_name,
+        readiness_gates: spec.readiness_gates,
+        scheduling_gates: spec.scheduling_gates,
+        tolerations: spec.tolerations,
+        ..PodSpec::default()
+    });
+}
+
+fn container(container: Container) -> Container {
+    Container {
+        name: container.name,
+        // The relay lets tunnels through to these in the host's network.
+        ports: container.ports,
+        image: container.image,
+        resources: container.resources,
+        restart_policy: container.restart_policy,
+        ..Container::default()
+    }
+}
+
+/// The list of images on a node is long and changes with every pull.
+pub(crate) fn node(node: &mut Node) {
+    if let Some(status) = &mut node.status {
+        status.images = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{EnvVar, Volume};
+
+    use super::*;
+
+    #[test]
+    fn of_a_host_pod_only_what_may_change_is_kept() {
+        let container = Container {
+            name: "main".to_owned(),
+            image: Some("image".to_owned()),
+            env: Some(vec![EnvVar::default()]),
+            ..Container::default()
+        };
+        let mut pod = Pod {
+            spec: Some(PodSpec {
+                containers: vec![container],
+                volumes: Some(vec![Volume::default()]),
+                node_name: Some("node".to_owned()),
+                ..PodSpec::default()
+            }),
+            ..Pod::default()
+        };
+        host_pod(&mut pod);
+        let spec = pod.spec.unwrap();
+        assert_eq!(spec.volumes, None);
+        assert_eq!(spec.containers[0].env, None);
+        assert_eq!(spec.containers[0].image.as_deref(), Some("image"));
+        assert_eq!(spec.node_name.as_deref(), Some("node"));
+    }
+}

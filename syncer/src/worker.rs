@@ -1,0 +1,83 @@
+//! Takes keys from a queue and works on several at a time.
+
+use std::{future::Future, hash::Hash};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::queue::{Outcome, Queue};
+
+/// How many keys of one queue are worked on at a time.
+const CONCURRENCY: usize = 16;
+
+/// Works until `stop`, then finishes what was begun.
+pub(crate) async fn work<T, F>(queue: &Queue<T>, stop: &CancellationToken, turn: impl Fn(T) -> F)
+where
+    T: Clone + Eq + Hash + Send + 'static,
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    let mut turns: JoinSet<(T, Outcome)> = JoinSet::new();
+    loop {
+        // Every branch may be dropped: a wait for the next key loses nothing, and a turn that ended
+        // stays in the set.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(ended) = turns.join_next(), if !turns.is_empty() => {
+                if let Ok((key, outcome)) = ended {
+                    queue.finish(key, outcome);
+                }
+            }
+            key = queue.next(), if turns.len() < CONCURRENCY => {
+                let turn = turn(key.clone());
+                turns.spawn(async move { (key, turn.await) });
+            }
+        }
+    }
+    while turns.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn several_keys_are_worked_on_at_a_time_and_finished() {
+        let queue = Queue::default();
+        for key in 0..40 {
+            queue.add(key);
+        }
+        let (running, most, done) =
+            <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let stop = CancellationToken::new();
+        let work = work(&queue, &stop, |_| {
+            let (running, most, done) = (running.clone(), most.clone(), done.clone());
+            let stop = stop.clone();
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                if done.fetch_add(1, Ordering::SeqCst) == 24 {
+                    stop.cancel();
+                }
+                Outcome::Done
+            }
+        });
+        work.await;
+        assert_eq!(most.load(Ordering::SeqCst), CONCURRENCY);
+        assert_eq!(
+            running.load(Ordering::SeqCst),
+            0,
+            "what was begun is finished"
+        );
+        assert_eq!(done.load(Ordering::SeqCst), 2 * CONCURRENCY);
+    }
+}

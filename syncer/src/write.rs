@@ -1,0 +1,329 @@
+//! Writing to one side: every request that changes something goes through here, with this
+//! project's field manager and with the uid of what it is meant for.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use http::StatusCode;
+use kube::{
+    Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    core::{Request, Status},
+};
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+
+use crate::{labels, object_key::ObjectKey, resource::Synced, unknown_fields};
+
+/// One of the two clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The virtual cluster.
+    Virtual,
+    /// The host.
+    Host,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Virtual => "the virtual cluster",
+            Self::Host => "the host",
+        })
+    }
+}
+
+/// Writes to one side.
+pub struct Writer {
+    client: Client,
+    side: Side,
+    /// Fields that this side's version of Kubernetes does not know, by kind.
+    unknown: Mutex<HashMap<String, HashSet<Vec<String>>>>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("side", &self.side)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A write that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action} {kind} {object} on {side}")]
+pub struct Error {
+    /// What was tried.
+    pub action: &'static str,
+    /// The object's kind.
+    pub kind: String,
+    /// The object.
+    pub object: ObjectKey,
+    /// Where.
+    pub side: Side,
+    /// What the server said.
+    #[source]
+    pub source: Box<kube::Error>,
+}
+
+impl Error {
+    /// What the server answered, if it was reached.
+    pub fn status(&self) -> Option<&Status> {
+        match self.source.as_ref() {
+            kube::Error::Api(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Did the server answer with this code?
+    pub fn is(&self, code: StatusCode) -> bool {
+        self.status()
+            .is_some_and(|status| status.code == code.as_u16())
+    }
+
+    /// Did the server refuse the object for what it is, so that trying again helps only when
+    /// something changes?
+    pub fn is_refusal(&self) -> bool {
+        self.is(StatusCode::UNPROCESSABLE_ENTITY)
+            || self.is(StatusCode::FORBIDDEN)
+            || self.is(StatusCode::BAD_REQUEST)
+    }
+}
+
+impl Writer {
+    /// Writes to `side` with `client`.
+    pub fn new(client: Client, side: Side) -> Self {
+        Self {
+            client,
+            side,
+            unknown: Mutex::default(),
+        }
+    }
+
+    /// The client, to read with.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Makes an object that must not be there; `CONFLICT` when it is.
+    pub async fn create<K: Synced>(&self, object: &K) -> Result<(), Error> {
+        // No object ever has this version, so the server takes it only for one that does not exist.
+        self.apply_with("create", object, ("resourceVersion", "1"))
+            .await
+    }
+
+    /// Makes an object as its author would, so that its fields are not this syncer's.
+    pub async fn create_new<K: Synced>(&self, object: &K) -> Result<(), Error> {
+        let key = ObjectKey::of(object);
+        // Types of the Kubernetes API always have a JSON form.
+        let body = serde_json::to_vec(object).unwrap_or_default();
+        let request = Self::collection::<K>(&key).create(&PostParams::default(), body);
+        self.send::<K>("create", &key, request).await
+    }
+
+    /// Brings the object with this uid into the given shape; `CONFLICT` when it is another one.
+    pub async fn apply<K: Synced>(&self, object: &K, uid: &str) -> Result<(), Error> {
+        self.apply_with("apply", object, ("uid", uid)).await
+    }
+
+    /// Makes an object or brings it into the given shape, whoever made it. For what is entirely
+    /// this syncer's own.
+    pub async fn own<K: Synced>(&self, object: &K) -> Result<(), Error> {
+        let body = serde_json::to_value(object).unwrap_or_default();
+        self.send_apply("apply", object, body, None).await
+    }
+
+    /// As [`Self::own`], for a subresource of an object that is there.
+    pub async fn own_subresource<K: Synced>(
+        &self,
+        object: &K,
+        subresource: &str,
+    ) -> Result<(), Error> {
+        let body = serde_json::to_value(object).unwrap_or_default();
+        self.send_apply("apply", object, body, Some(subresource))
+            .await
+    }
+
+    /// Sends a merge patch to the object at `key`, or to a subresource of it.
+    pub async fn merge<K: Synced>(
+        &self,
+        key: &ObjectKey,
+        patch: &Value,
+        subresource: Option<&str>,
+    ) -> Result<(), Error> {
+        let params = PatchParams {
+            field_manager: Some(self.field_manager().to_owned()),
+            ..PatchParams::default()
+        };
+        self.patch::<K>("patch", key, &params, &Patch::Merge(patch), subresource)
+            .await
+    }
+
+    /// Sends a strategic merge patch, which finds list items by their names.
+    pub async fn merge_strategically<K: Synced>(
+        &self,
+        key: &ObjectKey,
+        patch: &Value,
+        subresource: Option<&str>,
+    ) -> Result<(), Error> {
+        let params = PatchParams {
+            field_manager: Some(self.field_manager().to_owned()),
+            ..PatchParams::default()
+        };
+        self.patch::<K>("patch", key, &params, &Patch::Strategic(patch), subresource)
+            .await
+    }
+
+    /// Deletes the object at `key` if it still has this uid. One that is gone is deleted well.
+    pub async fn delete<K: Synced>(
+        &self,
+        key: &ObjectKey,
+        uid: &str,
+        grace: Option<i64>,
+    ) -> Result<(), Error> {
+        let params = DeleteParams {
+            grace_period_seconds: grace.and_then(|grace| u32::try_from(grace).ok()),
+            preconditions: (!uid.is_empty()).then(|| Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let request = Self::collection::<K>(key).delete(&key.name, &params);
+        match self.send::<K>("delete", key, request).await {
+            Err(error) if error.is(StatusCode::NOT_FOUND) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Posts `body` to a subresource of the object at `key`.
+    pub async fn post<K: Synced>(
+        &self,
+        action: &'static str,
+        key: &ObjectKey,
+        subresource: &str,
+        body: &Value,
+    ) -> Result<(), Error> {
+        let request = Self::collection::<K>(key).create_subresource(
+            subresource,
+            &key.name,
+            &PostParams::default(),
+            body.to_string().into_bytes(),
+        );
+        self.send::<K>(action, key, request).await
+    }
+
+    async fn apply_with<K: Synced>(
+        &self,
+        action: &'static str,
+        object: &K,
+        (precondition, value): (&str, &str),
+    ) -> Result<(), Error> {
+        // Types of the Kubernetes API always have a JSON form.
+        let mut body = serde_json::to_value(object).unwrap_or_default();
+        body["metadata"][precondition] = json!(value);
+        self.send_apply(action, object, body, None).await
+    }
+
+    /// Server-side apply refuses fields that it does not know, which happens when the two sides are
+    /// of different versions. What the server names is left out, now and from then on.
+    async fn send_apply<K: Synced>(
+        &self,
+        action: &'static str,
+        object: &K,
+        mut body: Value,
+        subresource: Option<&str>,
+    ) -> Result<(), Error> {
+        let key = ObjectKey::of(object);
+        let kind = K::kind(&());
+        let params = PatchParams::apply(self.field_manager()).force();
+        for path in self.unknown_fields(&kind) {
+            unknown_fields::remove(&mut body, &path);
+        }
+        loop {
+            let result = self
+                .patch::<K>(action, &key, &params, &Patch::Apply(&body), subresource)
+                .await;
+            let Err(error) = &result else {
+                return result;
+            };
+            let unknown =
+                unknown_fields::named_in(error.status().map_or("", |status| &status.message));
+            let removed = unknown
+                .iter()
+                .filter(|path| unknown_fields::remove(&mut body, path))
+                .count();
+            if removed == 0 {
+                return result;
+            }
+            self.unknown
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(kind.to_string())
+                .or_default()
+                .extend(unknown);
+        }
+    }
+
+    fn unknown_fields(&self, kind: &str) -> Vec<Vec<String>> {
+        self.unknown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(kind)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    async fn patch<K: Synced>(
+        &self,
+        action: &'static str,
+        key: &ObjectKey,
+        params: &PatchParams,
+        patch: &Patch<&Value>,
+        subresource: Option<&str>,
+    ) -> Result<(), Error> {
+        let collection = Self::collection::<K>(key);
+        let request = match subresource {
+            Some(subresource) => {
+                collection.patch_subresource(subresource, &key.name, params, patch)
+            }
+            None => collection.patch(&key.name, params, patch),
+        };
+        self.send::<K>(action, key, request).await
+    }
+
+    async fn send<K: Synced>(
+        &self,
+        action: &'static str,
+        key: &ObjectKey,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<(), Error> {
+        let result = match request {
+            Ok(request) => self.client.request::<IgnoredAny>(request).await.map(|_| ()),
+            Err(error) => Err(kube::Error::BuildRequest(error)),
+        };
+        result.map_err(|source| Error {
+            action,
+            kind: K::kind(&()).into_owned(),
+            object: key.clone(),
+            side: self.side,
+            source: Box::new(source),
+        })
+    }
+
+    fn collection<K: Synced>(key: &ObjectKey) -> Request {
+        Request::new(K::url_path(&(), key.namespace.as_deref()))
+    }
+
+    fn field_manager(&self) -> &'static str {
+        match self.side {
+            Side::Virtual => labels::VIRTUAL_FIELD_MANAGER,
+            Side::Host => labels::HOST_FIELD_MANAGER,
+        }
+    }
+}

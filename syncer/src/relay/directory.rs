@@ -163,6 +163,12 @@ impl Directory {
         }
     }
 
+    /// The pod that the host calls `name` in `namespace`, if it is this cluster's.
+    pub(super) fn host_pod(&self, namespace: &str, name: &str) -> Option<&PodRecord> {
+        let pod = self.pods.get(name)?;
+        (namespace == self.names.host_namespace()).then_some(pod)
+    }
+
     /// Where a tunnel to `target` leads.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! decisions about who may be reached are made here, by looking up and never by asking.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
 };
 
@@ -114,26 +114,6 @@ impl Directory {
     /// Forgets a node given to [`Self::put_node`].
     pub fn remove_node(&mut self, name: &str) {
         self.nodes.remove(name);
-    }
-
-    /// Forgets all pods but these, after a new list.
-    pub fn retain_pods(&mut self, host_names: &HashSet<String>) {
-        self.pods.retain(|name, _| host_names.contains(name));
-    }
-
-    /// Forgets all services but these, after a new list.
-    pub fn retain_services(&mut self, host_names: &HashSet<String>) {
-        self.services.retain(|name, _| host_names.contains(name));
-    }
-
-    /// Forgets all endpoint slices but these, after a new list.
-    pub fn retain_slices(&mut self, names: &HashSet<String>) {
-        self.slices.retain(|name, _| names.contains(name));
-    }
-
-    /// Forgets all nodes given to [`Self::put_node`] but these, after a new list.
-    pub fn retain_nodes(&mut self, names: &HashSet<String>) {
-        self.nodes.retain(|name, _| names.contains(name));
     }
 
     /// The pod `key` on `node`.

@@ -31,7 +31,6 @@ mod tests;
 
 pub use certificates::Error as CertificateError;
 pub use directory::{ApiServer, Directory, KUBELET_PORT, Route};
-pub use feed::{NodesSeen, feed};
 pub use options::{Limits, RelayOptions};
 pub use records::{PodRecord, PortRecord, ServiceRecord, SliceRecord};
 pub use refusal::Refusal;

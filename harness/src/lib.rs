@@ -23,4 +23,7 @@ pub mod testing;
 pub mod version;
 pub mod wait;
 
-pub use vcluster_macros::{test, vcluster_test};
+/// [`vcluster_test`] under the one name that rstest takes for a test's.
+pub use vcluster_macros::test;
+#[doc = include_str!("testing/vcluster_test.md")]
+pub use vcluster_macros::vcluster_test;

@@ -24,7 +24,7 @@ pub enum Need {
 ///
 /// Implement it for a type of your own to prepare what several tests need:
 ///
-/// ```ignore
+/// ```no_run
 /// # use vcluster_harness::{cluster::VirtualCluster, testing::{Argument, ArgumentError, TestInfo}};
 /// struct Guestbook {
 ///     client: kube::Client,
@@ -45,7 +45,7 @@ pub enum Need {
     note = "implement `vcluster_harness::testing::Argument` for a type of your own",
     note = "under `#[rstest]` every argument that is not rstest's own is marked `#[ignore]`"
 )]
-pub trait Argument<C>: Sized {
+pub trait Argument<C = crate::cluster::VirtualCluster>: Sized {
     /// What it needs of the test's clusters.
     const NEED: Need = Need::TheCluster;
 
@@ -60,7 +60,7 @@ impl<C> Argument<C> for TestInfo {
 }
 
 /// The need of an argument, with the compiler's message at its type when it cannot be one.
-pub const fn needs<C, T: Argument<C>>() -> Need {
+pub const fn needs<T: Argument>() -> Need {
     T::NEED
 }
 

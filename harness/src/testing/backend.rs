@@ -31,7 +31,11 @@ pub trait Backend {
     fn stop(&self, cluster: Self::Cluster) -> impl Future<Output = Result<(), CleanUpError>>;
 
     /// Lets a cluster outlive the test and says how to reach it.
-    fn keep(&self, cluster: Self::Cluster) -> impl Future<Output = Result<String, CleanUpError>>;
+    fn keep(
+        &self,
+        test: &TestInfo,
+        cluster: Self::Cluster,
+    ) -> impl Future<Output = Result<String, CleanUpError>>;
 }
 
 /// Why a cluster could not be started, and what was found out about it before it was undone.
@@ -41,6 +45,16 @@ pub struct SetUpError {
     pub cause: Box<dyn Error + Send + Sync>,
     /// What was seen.
     pub explanation: Explanation,
+}
+
+impl Explanation {
+    /// Adds what was seen; nothing when the text is empty.
+    pub(super) fn note(&mut self, text: &str) {
+        if !text.is_empty() && !self.summary.is_empty() {
+            self.summary.push('\n');
+        }
+        self.summary.push_str(text);
+    }
 }
 
 /// What was found out about a failure.

@@ -7,7 +7,7 @@ use futures::{FutureExt as _, future::join_all};
 use super::{
     backend::{Backend, CleanUpError},
     report,
-    spec::TestSpec,
+    spec::TestInfo,
 };
 use crate::settings::Keep;
 
@@ -23,18 +23,20 @@ pub(super) struct CleanedUp {
 /// Deletes all clusters side by side, or keeps them.
 pub(super) async fn all<B: Backend>(
     backend: &B,
-    spec: &TestSpec,
+    test: &TestInfo,
     clusters: Vec<B::Cluster>,
     has_failed: bool,
 ) -> CleanedUp {
-    let keeps = match spec.keep_policy(backend.settings()) {
+    let keeps = match test.spec.keep_policy(backend.settings()) {
         Keep::Never => false,
         Keep::OnFailure => has_failed,
         Keep::Always => true,
     };
     let ends = clusters.into_iter().map(async |cluster| {
         if keeps {
-            bounded(backend, backend.keep(cluster)).await.map(Some)
+            bounded(backend, backend.keep(test, cluster))
+                .await
+                .map(Some)
         } else {
             bounded(backend, backend.stop(cluster)).await.map(|()| None)
         }

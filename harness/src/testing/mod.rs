@@ -7,10 +7,14 @@ mod argument;
 mod backend;
 mod clean_up;
 mod current;
+mod evidence;
+pub mod fixtures;
+mod injected;
 mod outcome;
 mod report;
 mod run;
 mod selection;
+mod shared;
 mod spec;
 mod telemetry;
 mod verdict;
@@ -21,5 +25,6 @@ pub use self::{
     current::{Current, current},
     outcome::Outcome,
     run::run_on,
+    shared::run,
     spec::{Cell, Flavor, TestInfo, TestSpec},
 };

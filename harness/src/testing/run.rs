@@ -115,7 +115,7 @@ where
             explain(backend, &clusters, &failure).await
         }
     };
-    let cleaned = clean_up::all(backend, &test.spec, clusters, failure.is_some()).await;
+    let cleaned = clean_up::all(backend, test, clusters, failure.is_some()).await;
     Verdict {
         ended,
         failure,

@@ -188,7 +188,7 @@ impl Backend for Pretend {
         }
     }
 
-    async fn keep(&self, cluster: Cluster) -> Result<String, CleanUpError> {
+    async fn keep(&self, _: &TestInfo, cluster: Cluster) -> Result<String, CleanUpError> {
         self.note(format!("keep {}", cluster.0));
         Ok(format!("cluster {} is kept", cluster.0))
     }

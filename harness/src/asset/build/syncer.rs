@@ -8,10 +8,7 @@ use std::{
 use tokio::process::Command;
 
 use super::{Error, command};
-use crate::{
-    asset::store::{Key, Store},
-    progress::Progress,
-};
+use crate::asset::store::{Key, Store};
 
 /// Where the syncer's source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,12 +67,7 @@ impl Source {
     ///
     /// # Errors
     /// Cargo is missing or failed.
-    pub(crate) async fn build(
-        &self,
-        store: &Store,
-        progress: &Progress,
-        output: &Path,
-    ) -> Result<(), Error> {
+    pub(crate) async fn build(&self, store: &Store, output: &Path) -> Result<(), Error> {
         if !command::exists("cargo") {
             return Err(Error::MissingTool {
                 tool: "cargo",
@@ -84,20 +76,19 @@ impl Source {
             });
         }
         let _claim = store.claim("cargo-build", "a build of the syncer").await?;
-        let step = progress.step("building the syncer");
-        let directory = store.lasting("cargo-target");
-        match self {
+        let program = match self {
             Self::Workspace { root, .. } => {
+                let directory = store.lasting("cargo-target");
                 let mut cargo = cargo(&directory);
                 cargo
                     .current_dir(root)
                     .args(["build", "--locked", "--profile", "syncer"])
                     .args(["--target", &target(), "--package", NAME, "--bin", NAME]);
                 command::run(&mut cargo, LIMIT).await?;
-                let program = directory.join(target()).join("syncer").join(NAME);
-                std::fs::copy(&program, output).map_err(Error::io("write", output))?;
+                directory.join(target()).join("syncer").join(NAME)
             }
             Self::Registry => {
+                let directory = store.lasting("cargo-target");
                 let installed = store.work("cargo-install")?;
                 let mut cargo = cargo(&directory);
                 cargo
@@ -109,9 +100,10 @@ impl Source {
                 command::run(&mut cargo, LIMIT).await?;
                 let program = installed.path().join("bin").join(NAME);
                 std::fs::copy(&program, output).map_err(Error::io("write", output))?;
+                return Ok(());
             }
-        }
-        step.done();
+        };
+        std::fs::copy(&program, output).map_err(Error::io("write", output))?;
         Ok(())
     }
 }

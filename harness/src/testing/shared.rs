@@ -1,0 +1,214 @@
+//! The real backend: virtual clusters on the host that this machine shares.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+use tracing::warn;
+
+use super::{
+    argument::{ArgumentError, Given, Need},
+    backend::{Backend, CleanUpError, Explanation, SetUpError},
+    evidence,
+    outcome::Outcome,
+    run::run_on,
+    spec::{TestInfo, TestSpec},
+    verdict::Verdict,
+};
+use crate::{
+    asset::Assets,
+    cluster::{self, OnFailure, VirtualCluster, VirtualClusterBuilder},
+    diagnostics::Failure,
+    distro,
+    host::{self, HostCluster},
+    lease::{HostAccess, Session},
+    owner,
+    progress::Progress,
+    reaper::{self, Restart},
+    settings::{Keep, Settings},
+    signal,
+};
+
+/// Clusters for one test. The host is looked up when the first is asked for.
+#[derive(Debug)]
+pub(super) struct SharedHost {
+    settings: Settings,
+    progress: Progress,
+    assets: Assets,
+    place: OnceCell<Place>,
+}
+
+/// A host that is there, and what this process is to it.
+#[derive(Debug)]
+struct Place {
+    host: HostCluster,
+    session: Arc<Session>,
+}
+
+impl SharedHost {
+    pub(super) fn new(settings: Settings) -> Self {
+        let progress = Progress::detect();
+        Self {
+            assets: Assets::new(&settings, progress.clone()),
+            settings,
+            progress,
+            place: OnceCell::new(),
+        }
+    }
+
+    /// Looked for once per test: two clusters of one test ask for it at the same time.
+    async fn place(&self, test: &TestInfo) -> Result<&Place, SetUpError> {
+        let find = async || {
+            host::install_provider();
+            if let Err(error) = signal::install() {
+                warn!(%error, "a signal will leave its clusters to the reaper");
+            }
+            let host = host::shared(&self.settings, &self.assets, &self.progress).await?;
+            let client = host.client().await?;
+            let access = HostAccess {
+                name: host.name(),
+                kubeconfig: host.kubeconfig(),
+                client: &client,
+            };
+            let restart = Restart::Test(test.path.clone());
+            let session = Session::for_process(&self.settings, access, &restart).await?;
+            reaper::sweep_once(&self.settings, host.name(), &client).await;
+            Ok(Place { host, session })
+        };
+        self.place.get_or_try_init(find).await
+    }
+
+    fn builder(
+        &self,
+        test: &TestInfo,
+        session: &Session,
+    ) -> Result<VirtualClusterBuilder, SetUpError> {
+        let keep = test.spec.keep_policy(&self.settings);
+        let mut builder = VirtualCluster::builder(&new_name())
+            .owner(session.owner(&test.path, keep))
+            .timeout(self.settings.start_timeout)
+            // What is left is looked at before it is deleted.
+            .on_failure(OnFailure::Leave);
+        if let Some(name) = test.spec.distro {
+            builder = builder.distro(distro::find(name)?);
+        }
+        if let Some(text) = test.spec.version {
+            builder = builder.version(text.parse()?);
+        }
+        Ok(builder)
+    }
+
+    /// Looks at what there is of a cluster that did not start, and then deletes or keeps it.
+    async fn give_up(&self, test: &TestInfo, place: &Place, error: cluster::Error) -> SetUpError {
+        let mut explanation = evidence::of_start(&self.settings, test, &place.host, &error).await;
+        let ended = match test.spec.keep_policy(&self.settings) {
+            Keep::Never => self.undo(place, &error.cluster).await,
+            Keep::OnFailure | Keep::Always => keep(place, &error.cluster).await,
+        };
+        let note = ended.unwrap_or_else(|trouble| {
+            let trouble = super::report::chain(&*trouble);
+            format!(
+                "what there is of cluster {} stays: {trouble}",
+                error.cluster
+            )
+        });
+        explanation.note(&note);
+        SetUpError {
+            cause: error.into(),
+            explanation,
+        }
+    }
+
+    async fn undo(&self, place: &Place, name: &str) -> Result<String, CleanUpError> {
+        let deleted = async {
+            cluster::delete(&place.host.client().await?, name).await?;
+            Ok(String::new())
+        };
+        tokio::time::timeout(self.settings.stop_timeout, deleted).await?
+    }
+}
+
+/// Runs one test on clusters of the shared host: what the attribute calls.
+///
+/// # Panics
+/// When the test fails; see [`run_on`].
+#[track_caller]
+pub fn run<F: Future<Output: Outcome>>(
+    spec: TestSpec,
+    needs: &[Need],
+    body: impl AsyncFnOnce(&mut Given<'_, VirtualCluster>) -> Result<F, ArgumentError>,
+) -> F::Output {
+    // This process may be a reaper that was started by the name of this test.
+    reaper::run_if_asked();
+    match Settings::from_process() {
+        Ok(settings) => run_on(&SharedHost::new(settings), spec, needs, body),
+        Err(error) => Verdict::not_set_up(&spec, &error).deliver(&TestInfo::new(spec), false),
+    }
+}
+
+impl Backend for SharedHost {
+    type Cluster = VirtualCluster;
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    async fn start(&self, test: &TestInfo) -> Result<VirtualCluster, SetUpError> {
+        let place = self.place(test).await?;
+        let builder = self.builder(test, &place.session)?;
+        match builder.start(&place.host, &self.assets).await {
+            Ok(cluster) => Ok(cluster),
+            Err(error) => Err(self.give_up(test, place, error).await),
+        }
+    }
+
+    async fn explain(&self, clusters: &[VirtualCluster], failure: &Failure) -> Explanation {
+        evidence::of_test(&self.settings, clusters, failure).await
+    }
+
+    async fn stop(&self, cluster: VirtualCluster) -> Result<(), CleanUpError> {
+        Ok(cluster.delete().await?)
+    }
+
+    async fn keep(&self, test: &TestInfo, cluster: VirtualCluster) -> Result<String, CleanUpError> {
+        let place = self.place.get().expect("a cluster was started in a place");
+        let until = place.session.kept_until();
+        let owner = place.session.owner(&test.path, Keep::Always);
+        cluster.keep(&owner).await?;
+        Ok(kept(cluster.name(), until))
+    }
+}
+
+/// Unties what there is of a cluster from this process.
+async fn keep(place: &Place, name: &str) -> Result<String, CleanUpError> {
+    let until = place.session.kept_until();
+    owner::keep(&place.host.client().await?, name, until).await?;
+    Ok(kept(name, until))
+}
+
+fn kept(name: &str, until: Timestamp) -> String {
+    format!(
+        "cluster {name} is kept until {until:.0}: `cargo vcluster kubeconfig {name}` connects to it, \
+         `cargo vcluster delete {name}` deletes it"
+    )
+}
+
+/// Tests of one run never meet in a name, nor do runs.
+fn new_name() -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    // The standard library's random state is seeded by the operating system.
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("vc-{}", hex::encode(&random.to_be_bytes()[..4]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_differ_and_are_short() {
+        let (one, other) = (new_name(), new_name());
+        assert_ne!(one, other);
+        assert_eq!(one.len(), "vc-7f3a01bc".len());
+    }
+}

@@ -204,7 +204,8 @@ impl<K: Synced> Cache<K> {
         });
     }
 
-    fn remove(&self, object: K) {
+    /// Takes one object out, as if the watch had seen it go.
+    pub(crate) fn remove(&self, object: K) {
         let key = ObjectKey::of(&object);
         let before = self
             .write(|objects| objects.remove(&key))

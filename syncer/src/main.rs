@@ -11,7 +11,12 @@ use kube::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
-use vcluster_syncer::{Syncer, clusters::Clusters, config::SyncConfig, relay};
+use vcluster_syncer::{
+    Syncer,
+    clusters::Clusters,
+    config::SyncConfig,
+    relay::{self, SharedDirectory},
+};
 
 /// Syncs a virtual Kubernetes cluster with its host.
 #[derive(Debug, Parser)]
@@ -85,11 +90,16 @@ async fn run(config: PathBuf, host_kubeconfig: Option<PathBuf>) -> anyhow::Resul
     info!(cluster = %config.cluster, step = "start", "starting");
     let relay_config = config.clone();
     let relay_client = virtual_client.clone();
-    let mut syncer = Syncer::start(Clusters::new(virtual_client, host_client, config));
+    let clusters = Clusters::new(virtual_client, host_client, config);
+    // Before the watches start, so that it misses nothing.
+    let directory = SharedDirectory::following(&clusters.caches, &relay_config);
+    let mut syncer = Syncer::start(clusters);
     syncer.serve_health().await?;
     let stop = syncer.stop_token();
     syncer.run_with(async move {
-        if let Err(cause) = relay::run(&relay_config, host_config, relay_client, &stop).await {
+        if let Err(cause) =
+            relay::run(&relay_config, directory, host_config, relay_client, &stop).await
+        {
             error!(
                 error = format!("{:#}", anyhow::Error::from(cause)),
                 "the relay ended"

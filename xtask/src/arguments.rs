@@ -20,7 +20,7 @@ pub(crate) enum Task {
     Demo,
     /// Set up and run all tests: hermetic ones, then those that need a host.
     Test(TestArguments),
-    /// Set up only: Docker engine, packages, images. What is there is not touched.
+    /// Set up only: Docker engine, packages, images, host. What works is not touched.
     Setup,
     /// Measure starts, deletes, memory and sync latency.
     Bench(BenchArguments),

@@ -1,9 +1,12 @@
 //! The project's own commands: set up, demo, test, bench, ci.
 
 mod arguments;
+mod bench;
 mod checks;
+mod demo;
 mod process;
 mod setup;
+mod story;
 mod summary;
 mod test_run;
 mod workspace;
@@ -20,7 +23,7 @@ use crate::{
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse().task).await {
+    match Box::pin(run(Arguments::parse().task)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The whole chain; a backtrace would say nothing to whoever runs this.
@@ -33,8 +36,12 @@ async fn main() -> ExitCode {
 async fn run(task: Task) -> anyhow::Result<()> {
     let mut summary = Summary::default();
     match task {
-        Task::Demo => anyhow::bail!("the demo is not there yet"),
-        Task::Bench(_) => anyhow::bail!("the benchmarks are not there yet"),
+        Task::Demo => return demo::run().await,
+        Task::Bench(arguments) => {
+            let report = Box::pin(bench::run(&arguments)).await?;
+            write!(std::io::stdout(), "{report}")?;
+            return Ok(());
+        }
         Task::Test(arguments) => test(&arguments, &mut summary).await?,
         Task::E2e(arguments) => {
             set_up(&mut summary).await?;
@@ -51,7 +58,10 @@ async fn run(task: Task) -> anyhow::Result<()> {
         Task::Fmt => checks::fmt(&mut summary)?,
         Task::Lint => checks::lint(&mut summary)?,
         Task::Doc => checks::doc(&mut summary)?,
-        Task::Deny => checks::deny(&mut summary)?,
+        Task::Deny => {
+            checks::deny(&mut summary)?;
+            checks::advisories(&mut summary)?;
+        }
         Task::Each => checks::each(&mut summary)?,
     }
     summary.finish()
@@ -70,7 +80,7 @@ async fn test(arguments: &TestArguments, summary: &mut Summary) -> anyhow::Resul
 
 async fn set_up(summary: &mut Summary) -> anyhow::Result<()> {
     let started = Instant::now();
-    setup::run(&Settings::from_process()?, &Progress::detect()).await?;
+    setup::prepare_all(&Settings::from_process()?, &Progress::detect()).await?;
     summary.add("set-up", Outcome::Passed, started.elapsed());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The way to every asset: the sources, one after the other.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
 
@@ -10,6 +10,7 @@ use super::{
     directory,
     engine::Engine,
     registry::{self, Answer},
+    search::Search,
     store::Store,
 };
 use crate::{
@@ -21,28 +22,19 @@ use crate::{
 /// Images and binaries by version. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Assets {
-    catalogue: Arc<Catalogue>,
-    directory: Option<PathBuf>,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) builder: Builder,
+    pub(super) store: Store,
     mirror: Option<String>,
     offline: bool,
     syncer_image: Option<String>,
-    builder: Builder,
-    store: Store,
-    pub(super) progress: Progress,
+    progress: Progress,
+    /// How long a registry may take to answer.
+    patience: Duration,
+    /// Where the engine is, when not where `DOCKER_HOST` says.
+    engine_address: Option<String>,
     engine: Arc<OnceCell<Engine>>,
-}
-
-/// An asset and what is known of it without making it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Described {
-    /// The asset, such as `image kube-apiserver 1.34.2`.
-    pub name: String,
-    /// The source that has it now; `None` when it would have to be pulled or built.
-    pub origin: Option<Origin>,
-    /// Its size on the local disk, in bytes.
-    pub size: Option<u64>,
-    /// How long it took to make here, in seconds.
-    pub seconds: Option<u64>,
 }
 
 impl Assets {
@@ -59,7 +51,19 @@ impl Assets {
             syncer_image: settings.syncer_image.clone(),
             store,
             progress,
+            patience: registry::PATIENCE,
+            engine_address: None,
             engine: Arc::default(),
+        }
+    }
+
+    /// The same with the engine at this address, and less time for registries.
+    #[cfg(test)]
+    pub(super) fn with_engine(self, address: String, patience: Duration) -> Self {
+        Self {
+            engine_address: Some(address),
+            patience,
+            ..self
         }
     }
 
@@ -265,58 +269,6 @@ impl Assets {
         }
     }
 
-    /// What there is of all that a version needs, without making anything.
-    ///
-    /// # Errors
-    /// The lock file does not have the version.
-    pub async fn describe(&self, version: KubernetesVersion) -> Result<Vec<Described>, Error> {
-        let release = self.catalogue.resolve(VersionRequest::Exact(version))?;
-        let mut all = Vec::new();
-        for component in Component::ALL {
-            let named = component.version(&self.catalogue, version);
-            let in_directory = self
-                .directory
-                .as_deref()
-                .and_then(|directory| directory::image(directory, component.name(), &named));
-            let key = self.builder.image_key(component, version).ok().flatten();
-            let record = key.and_then(|key| self.store.record(&key));
-            let official = component.official(&self.catalogue, version)?;
-            let origin = if in_directory.is_some() {
-                Some(Origin::Directory)
-            } else if record.is_some() {
-                Some(Origin::Cache)
-            } else {
-                self.in_engine(official.as_deref()).await
-            };
-            all.push(Described {
-                name: format!("image {component} {named}"),
-                origin,
-                size: record.as_ref().map(|record| record.size),
-                seconds: record.as_ref().map(|record| record.seconds),
-            });
-        }
-        let key = self.builder.node_key(release).ok();
-        let record = key.as_ref().and_then(|key| self.store.record(key));
-        let ours = key.map(|key| self.builder.node_reference(version, &key));
-        let mut origin = self.in_engine(ours.as_deref()).await;
-        if origin.is_none() {
-            origin = self.in_engine(release.node_image.as_deref()).await;
-        }
-        all.push(Described {
-            name: format!("node image {version}"),
-            origin: origin.or(record.as_ref().map(|_| Origin::Cache)),
-            size: record.as_ref().map(|record| record.size),
-            seconds: record.as_ref().map(|record| record.seconds),
-        });
-        Ok(all)
-    }
-
-    async fn in_engine(&self, reference: Option<&str>) -> Option<Origin> {
-        let engine = self.engine().await.ok()?;
-        let id = engine.image_id(registry::without_digest(reference?)).await;
-        id.ok().flatten().map(|_| Origin::Engine)
-    }
-
     /// An image that was named by the user is taken as it is.
     async fn named_syncer(&self, reference: &str) -> Result<Image, Error> {
         let mut search = Search::new(format!("the syncer image {reference}"));
@@ -361,7 +313,7 @@ impl Assets {
             return Ok(None);
         }
         let mirror = self.mirror.as_deref();
-        match registry::pull(&engine, &official, mirror, &self.progress).await? {
+        match registry::pull(&engine, &official, mirror, self.patience, &self.progress).await? {
             Answer::Pulled => Ok(Some((name, Origin::Registry))),
             Answer::Not(reason) => {
                 search.no("registry", reason);
@@ -386,36 +338,8 @@ impl Assets {
         Ok(id)
     }
 
-    async fn engine(&self) -> Result<Engine, Error> {
-        Ok(self.engine.get_or_try_init(Engine::connect).await?.clone())
-    }
-}
-
-/// Which sources were asked, and why they did not help.
-#[derive(Debug)]
-struct Search {
-    asset: String,
-    tried: Vec<String>,
-}
-
-impl Search {
-    fn new(asset: String) -> Self {
-        Self {
-            asset,
-            tried: Vec::new(),
-        }
-    }
-
-    fn no(&mut self, source: &str, why: impl AsRef<str>) {
-        tracing::debug!(asset = self.asset, source, why = why.as_ref(), "not here");
-        self.tried.push(format!("{source}: {}", why.as_ref()));
-    }
-
-    fn failed(self, source: Option<Error>) -> Error {
-        Error::Unavailable {
-            asset: self.asset,
-            tried: self.tried,
-            source: source.map(Box::new),
-        }
+    pub(super) async fn engine(&self) -> Result<Engine, Error> {
+        let connect = || Engine::connect(self.engine_address.as_deref());
+        Ok(self.engine.get_or_try_init(connect).await?.clone())
     }
 }

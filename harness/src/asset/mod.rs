@@ -8,6 +8,7 @@ mod assets;
 mod build;
 mod catalogue;
 mod component;
+mod describe;
 mod directory;
 mod engine;
 mod error;
@@ -15,12 +16,16 @@ mod image;
 mod prefetch;
 mod recipe;
 mod registry;
+mod search;
 mod store;
+#[cfg(test)]
+mod tests;
 
-pub use assets::{Assets, Described};
+pub use assets::Assets;
 pub use build::Error as BuildError;
 pub use catalogue::{Catalogue, Release};
 pub use component::{Binary, Component};
+pub use describe::Described;
 pub use engine::Error as EngineError;
 pub use error::Error;
 pub use image::{Image, NodeImage, Origin};

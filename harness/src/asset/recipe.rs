@@ -8,6 +8,8 @@ use crate::version::KubernetesVersion;
 pub(crate) enum Recipe {
     /// One static program at this path.
     Program(Binary, &'static str),
+    /// The same beside a shell, with an argument for when the pod names none.
+    ProgramWithShell(Binary, &'static str, &'static str),
     /// Debian's busybox with its commands.
     Shell,
     /// It is not on any package registry.
@@ -32,7 +34,7 @@ impl Component {
             Self::Coredns => Recipe::Program(Binary::Coredns, "/coredns"),
             Self::Kine => Recipe::Program(Binary::Kine, "/usr/local/bin/kine"),
             Self::Syncer => Recipe::Program(Binary::Syncer, "/usr/local/bin/vcluster-syncer"),
-            Self::TestServer => Recipe::Program(Binary::TestServer, "/agnhost"),
+            Self::TestServer => Recipe::ProgramWithShell(Binary::TestServer, "/agnhost", "pause"),
             Self::LocalPathProvisioner => Recipe::Program(
                 Binary::LocalPathProvisioner,
                 "/usr/local/bin/local-path-provisioner",

@@ -10,7 +10,7 @@ use super::engine::{Engine, Error};
 use crate::progress::Progress;
 
 /// How long the engine may be silent during a pull. It speaks as soon as a registry answers.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Registries that did not answer this process.
 static UNREACHABLE: LazyLock<Mutex<BTreeSet<String>>> = LazyLock::new(Mutex::default);
@@ -32,6 +32,7 @@ pub(crate) async fn pull(
     engine: &Engine,
     official: &str,
     mirror: Option<&str>,
+    patience: Duration,
     progress: &Progress,
 ) -> Result<Answer, Error> {
     let reference = mirror.map_or_else(|| official.to_owned(), |mirror| mirrored(official, mirror));
@@ -39,7 +40,7 @@ pub(crate) async fn pull(
     if unreachable().contains(&registry) {
         return Ok(Answer::Not(format!("{registry} did not answer before")));
     }
-    match engine.pull(&reference, PATIENCE, progress).await {
+    match engine.pull(&reference, patience, progress).await {
         Ok(()) => {
             if reference != official {
                 engine.tag(&reference, without_digest(official)).await?;

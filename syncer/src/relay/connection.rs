@@ -11,9 +11,10 @@ use std::{
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use kube::client::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+
+use super::body::Body;
 
 /// The bounds of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -57,12 +58,20 @@ where
         );
         // Neither branch consumes the connection; the loser is polled again below.
         tokio::select! {
-            result = connection.as_mut() => result?,
+            result = connection.as_mut() => ended(result)?,
             () = cancel.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await?;
+                ended(connection.await)?;
             }
         }
     }
     Ok(next.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The other side may be gone before our last word, which is then of no use to it.
+fn ended(result: hyper::Result<()>) -> hyper::Result<()> {
+    match result {
+        Err(error) if error.is_shutdown() => Ok(()),
+        result => result,
+    }
 }

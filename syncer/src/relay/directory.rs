@@ -2,7 +2,7 @@
 //! decisions about who may be reached are made here, by looking up and never by asking.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
 };
 
@@ -116,26 +116,6 @@ impl Directory {
         self.nodes.remove(name);
     }
 
-    /// Forgets all pods but these, after a new list.
-    pub fn retain_pods(&mut self, host_names: &HashSet<String>) {
-        self.pods.retain(|name, _| host_names.contains(name));
-    }
-
-    /// Forgets all services but these, after a new list.
-    pub fn retain_services(&mut self, host_names: &HashSet<String>) {
-        self.services.retain(|name, _| host_names.contains(name));
-    }
-
-    /// Forgets all endpoint slices but these, after a new list.
-    pub fn retain_slices(&mut self, names: &HashSet<String>) {
-        self.slices.retain(|name, _| names.contains(name));
-    }
-
-    /// Forgets all nodes given to [`Self::put_node`] but these, after a new list.
-    pub fn retain_nodes(&mut self, names: &HashSet<String>) {
-        self.nodes.retain(|name, _| names.contains(name));
-    }
-
     /// The pod `key` on `node`.
     ///
     /// # Errors
@@ -161,6 +141,12 @@ impl Directory {
             }),
             _ => Ok(pod),
         }
+    }
+
+    /// The pod that the host calls `name` in `namespace`, if it is this cluster's.
+    pub(super) fn host_pod(&self, namespace: &str, name: &str) -> Option<&PodRecord> {
+        let pod = self.pods.get(name)?;
+        (namespace == self.names.host_namespace()).then_some(pod)
     }
 
     /// Where a tunnel to `target` leads.

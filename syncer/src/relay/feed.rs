@@ -1,156 +1,133 @@
-//! Keeps a directory up to date from the host's API, by watches of its own.
+//! Keeps a directory up to date from what the syncer watches anyway.
 
-use std::collections::HashSet;
+use kube::Resource;
 
-use futures::{Stream, StreamExt};
-use k8s_openapi::api::{
-    core::v1::{Node, Pod, Service},
-    discovery::v1::EndpointSlice,
+use super::{
+    directory::{ApiServer, Directory},
+    shared::SharedDirectory,
 };
-use kube::{
-    Api, Client, Resource,
-    runtime::{WatchStreamExt, watcher},
-};
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use crate::{cache::Cache, caches::Caches, config::SyncConfig};
 
-use super::{directory::Directory, shared::SharedDirectory};
-use crate::{labels, naming::NameTranslator};
-
-/// Objects in one answer. Only addresses and names are kept, so a small page keeps memory small.
-const PAGE: u32 = 100;
-
-/// Which nodes the tenant sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodesSeen {
-    /// Those that carry its pods, which are known from the pods.
-    OfPods,
-    /// All of the host's.
-    All,
-}
-
-/// Feeds `directory` with what `host` says until `cancel`. An unreachable host is asked again and
-/// again; meanwhile the directory stays as it is.
-pub async fn feed(
-    host: Client,
-    names: &NameTranslator,
-    nodes: NodesSeen,
-    directory: &SharedDirectory,
-    cancel: &CancellationToken,
-) {
-    let namespace = names.host_namespace();
-    let managed = format!("{}={}", labels::MANAGED_BY, names.managed_by());
-    let own = watcher::Config::default().page_size(PAGE).labels(&managed);
-    // The host's own controllers label what they make, so slices are taken by namespace.
-    let all = watcher::Config::default().page_size(PAGE);
-    let pods = Api::<Pod>::namespaced(host.clone(), namespace);
-    let services = Api::<Service>::namespaced(host.clone(), namespace);
-    let slices = Api::<EndpointSlice>::namespaced(host.clone(), namespace);
-    let every_node = async {
-        if nodes == NodesSeen::All {
-            take_in(watcher(Api::<Node>::all(host), all.clone()), directory).await;
+impl SharedDirectory {
+    /// A directory that follows `caches`. It must be made before their watches start, or it misses
+    /// what they have seen.
+    pub fn following(caches: &Caches, config: &SyncConfig) -> Self {
+        let api = ApiServer {
+            address: config.api_address,
+            service: config.service.clone(),
+        };
+        let directory = Self::new(Directory::new(caches.names.clone(), api));
+        directory.follow(&caches.host_pods, Directory::put_pod, Directory::remove_pod);
+        directory.follow(
+            &caches.host_services,
+            Directory::put_service,
+            Directory::remove_service,
+        );
+        directory.follow(
+            &caches.host_endpoint_slices,
+            Directory::put_slice,
+            Directory::remove_slice,
+        );
+        // The nodes that carry pods are known from the pods; others are none of the tenant's
+        // business unless it sees all of them.
+        if config.sync.from_host.nodes.all {
+            directory.follow(
+                &caches.host_nodes,
+                Directory::put_node,
+                Directory::remove_node,
+            );
         }
+        directory
+    }
+
+    fn follow<K>(
+        &self,
+        cache: &Cache<K>,
+        put: fn(&mut Directory, &K),
+        remove: fn(&mut Directory, &str),
+    ) where
+        K: Resource + Send + Sync + 'static,
+    {
+        let directory = self.clone();
+        cache.subscribe(move |change| {
+            directory.update(|directory| match &change.after {
+                Some(object) => put(directory, object),
+                None => remove(directory, &change.key.name),
+            });
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeStatus, Pod};
+
+    use super::*;
+    use crate::{
+        config::tests::config,
+        relay::{
+            Refusal, Route, Target,
+            identity::tests::names,
+            tests::{NODE_ADDRESS, pod, service, slice},
+        },
     };
 
-    let feeding = async {
-        tokio::join!(
-            take_in(watcher(pods, own.clone()), directory),
-            take_in(watcher(services, own), directory),
-            take_in(watcher(slices, all.clone()), directory),
-            every_node,
-        )
-    };
-    // A watch that is dropped half-way loses nothing: the directory is only read after that.
-    tokio::select! {
-        () = cancel.cancelled() => {}
-        _ = feeding => {}
+    fn route(directory: &SharedDirectory, target: &str) -> Result<Route, Refusal> {
+        directory.read(|directory| directory.route(&Target::parse(target).unwrap()))
     }
-}
 
-/// A kind of object that the directory remembers.
-trait Entry: Resource<DynamicType = ()> {
-    fn put(directory: &mut Directory, object: &Self);
-    fn remove(directory: &mut Directory, name: &str);
-    fn retain(directory: &mut Directory, names: &HashSet<String>);
-}
+    #[test]
+    fn what_the_host_has_is_reached_as_long_as_it_is_there() {
+        let caches = Caches::new(names());
+        let directory = SharedDirectory::following(&caches, &config());
+        let mut written = service("written", "10.96.17.30");
+        written.spec.as_mut().unwrap().selector = None;
+        let reached = [
+            "10.244.0.5:80",
+            "10.96.17.20:80",
+            "10.96.17.30:80",
+            "172.18.0.3:10250",
+        ];
 
-impl Entry for Pod {
-    fn put(directory: &mut Directory, object: &Self) {
-        directory.put_pod(object);
-    }
-    fn remove(directory: &mut Directory, name: &str) {
-        directory.remove_pod(name);
-    }
-    fn retain(directory: &mut Directory, names: &HashSet<String>) {
-        directory.retain_pods(names);
-    }
-}
+        caches.host_pods.insert(pod("web", "10.244.0.5"));
+        caches.host_services.insert(service("web", "10.96.17.20"));
+        caches.host_services.insert(written);
+        let endpoints = slice("written-x-default-x-test", &["10.244.0.5"]);
+        caches.host_endpoint_slices.insert(endpoints);
+        for target in reached {
+            assert!(route(&directory, target).is_ok(), "{target}");
+        }
 
-impl Entry for Service {
-    fn put(directory: &mut Directory, object: &Self) {
-        directory.put_service(object);
+        let mut over: Pod = pod("web", "10.244.0.5");
+        over.metadata.annotations = None;
+        caches.host_pods.insert(over);
+        caches.host_services.remove(service("web", "10.96.17.20"));
+        for target in reached {
+            assert!(route(&directory, target).is_err(), "{target}");
+        }
     }
-    fn remove(directory: &mut Directory, name: &str) {
-        directory.remove_service(name);
-    }
-    fn retain(directory: &mut Directory, names: &HashSet<String>) {
-        directory.retain_services(names);
-    }
-}
 
-impl Entry for EndpointSlice {
-    fn put(directory: &mut Directory, object: &Self) {
-        directory.put_slice(object);
-    }
-    fn remove(directory: &mut Directory, name: &str) {
-        directory.remove_slice(name);
-    }
-    fn retain(directory: &mut Directory, names: &HashSet<String>) {
-        directory.retain_slices(names);
-    }
-}
-
-impl Entry for Node {
-    fn put(directory: &mut Directory, object: &Self) {
-        directory.put_node(object);
-    }
-    fn remove(directory: &mut Directory, name: &str) {
-        directory.remove_node(name);
-    }
-    fn retain(directory: &mut Directory, names: &HashSet<String>) {
-        directory.retain_nodes(names);
-    }
-}
-
-async fn take_in<K: Entry>(
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>>,
-    directory: &SharedDirectory,
-) {
-    let kind = K::kind(&());
-    let mut listed = HashSet::new();
-    let mut events = std::pin::pin!(events.default_backoff());
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(watcher::Event::Init) => listed.clear(),
-            Ok(watcher::Event::InitApply(object)) => {
-                listed.extend(object.meta().name.clone());
-                directory.update(|directory| K::put(directory, &object));
+    #[test]
+    fn nodes_without_pods_are_the_tenants_only_if_it_sees_all() {
+        for all in [true, false] {
+            let caches = Caches::new(names());
+            let mut config = config();
+            config.sync.from_host.nodes.all = all;
+            let directory = SharedDirectory::following(&caches, &config);
+            let mut node = Node::default();
+            node.metadata.name = Some("node-1".to_owned());
+            node.status = Some(NodeStatus {
+                addresses: Some(vec![NodeAddress {
+                    address: NODE_ADDRESS.to_owned(),
+                    type_: "InternalIP".to_owned(),
+                }]),
+                ..NodeStatus::default()
+            });
+            caches.host_nodes.insert(node);
+            for target in ["172.18.0.3:10250", "node-1:10250"] {
+                assert_eq!(route(&directory, target).is_ok(), all, "{target}");
             }
-            Ok(watcher::Event::InitDone) => {
-                directory.update(|directory| K::retain(directory, &listed));
-                listed = HashSet::new();
-            }
-            Ok(watcher::Event::Apply(object)) => {
-                directory.update(|directory| K::put(directory, &object));
-            }
-            Ok(watcher::Event::Delete(object)) => {
-                let name = object.meta().name.as_deref().unwrap_or_default();
-                directory.update(|directory| K::remove(directory, name));
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                warn!(%kind, error, "could not follow the host");
-            }
+            assert!(route(&directory, "172.18.0.3:10255").is_err());
         }
     }
 }

@@ -63,12 +63,36 @@ impl HostApi {
 
     /// Asks the host for `target`, which is about `pod`. What comes back is a success, or the
     /// opening of a stream.
-    pub(super) async fn request(
+    pub(super) async fn of_pod(
         &self,
         method: Method,
         target: &str,
         headers: HeaderMap,
         pod: &PodRecord,
+    ) -> Result<Response<Body>, Error> {
+        let words = |words: &str| {
+            let words = words.replace(&pod.host_name, &pod.key.name);
+            let namespace = pod.key.namespace.as_deref().unwrap_or_default();
+            words.replace(&self.namespace, namespace)
+        };
+        self.request(method, target, headers, words).await
+    }
+
+    /// Asks the host for what the kubelet of `node` serves at `path`. The host gives that to few.
+    pub(super) async fn of_node(&self, node: &str, path: &str) -> Result<Response<Body>, Error> {
+        let target = format!("/api/v1/nodes/{node}/proxy/{path}");
+        // What goes wrong there is the host's business.
+        let words = |_: &str| "the host does not give it".to_owned();
+        self.request(Method::GET, &target, HeaderMap::new(), words)
+            .await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        target: &str,
+        headers: HeaderMap,
+        words: impl FnOnce(&str) -> String,
     ) -> Result<Response<Body>, Error> {
         let mut request = Request::builder()
             .method(method)
@@ -88,7 +112,7 @@ impl HostApi {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(_)) | Err(_) => Vec::new().into(),
         };
-        let message = message(&bytes, self.namespace(), pod);
+        let message = words(&message(&bytes));
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Rights { message },
             status => Error::Answer { status, message },
@@ -96,16 +120,14 @@ impl HostApi {
     }
 }
 
-/// The words of an error, with the tenant's names. The tenant's own API server makes a `Status` of
-/// them, as it does with a kubelet's.
-fn message(body: &[u8], namespace: &str, pod: &PodRecord) -> String {
-    let text = match serde_json::from_slice::<Status>(body) {
+/// The words of an error. The tenant's own API server makes a `Status` of them, as it does with a
+/// kubelet's.
+fn message(body: &[u8]) -> String {
+    match serde_json::from_slice::<Status>(body) {
         Ok(Status {
             message: Some(message),
             ..
         }) => message,
         Ok(_) | Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    let text = text.replace(&pod.host_name, &pod.key.name);
-    text.replace(namespace, pod.key.namespace.as_deref().unwrap_or_default())
+    }
 }

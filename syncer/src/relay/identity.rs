@@ -1,38 +1,34 @@
 //! Which host objects are this cluster's own. A name or a label alone proves nothing; the marks
 //! that the syncer leaves must agree with each other and with the name.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
 
-use crate::{ObjectKey, labels, naming::NameTranslator};
+use crate::{
+    labels,
+    metadata::{self, Identity},
+    naming::NameTranslator,
+};
 
-/// The virtual object that the namespaced host object `meta` stands for; none if it is not ours.
-pub(super) fn virtual_key(meta: &ObjectMeta, names: &NameTranslator) -> Option<ObjectKey> {
-    let label = |key| meta.labels.as_ref()?.get(key).map(String::as_str);
-    let annotation = |key| meta.annotations.as_ref()?.get(key).map(String::as_str);
-    // Absent on objects of older syncers; if there, it must be right.
-    let agrees = |key, own: &Option<String>| {
-        annotation(key).is_none_or(|value| Some(value) == own.as_deref())
-    };
-
-    let key = ObjectKey::namespaced(
-        annotation(labels::OBJECT_NAMESPACE)?,
-        annotation(labels::OBJECT_NAME)?,
-    );
-    let host = names.host_key(&key);
-    let is_ours = label(labels::MANAGED_BY) == Some(names.managed_by())
-        && label(labels::NAMESPACE) == key.namespace.as_deref()
-        && meta.namespace == host.namespace
-        && meta.name.as_ref() == Some(&host.name)
-        && agrees(labels::OBJECT_HOST_NAME, &meta.name)
-        && agrees(labels::OBJECT_HOST_NAMESPACE, &meta.namespace);
-    is_ours.then_some(key)
+/// The virtual object that the host object `object` stands for; none if it is not ours.
+pub(super) fn of<K>(object: &K, names: &NameTranslator) -> Option<Identity>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    let identity = metadata::identity(object, names)?;
+    let is_ours = metadata::is_marked(object, names)
+        && identity.key.namespace.is_some()
+        && object.labels().get(labels::NAMESPACE) == identity.key.namespace.as_ref();
+    is_ours.then_some(identity)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
     use rstest::rstest;
 
     use super::*;
+    use crate::ObjectKey;
 
     pub(in crate::relay) fn names() -> NameTranslator {
         NameTranslator::new("test", "vc-test")
@@ -57,10 +53,20 @@ pub(super) mod tests {
         }
     }
 
+    fn pod(metadata: ObjectMeta) -> Pod {
+        Pod {
+            metadata,
+            ..Pod::default()
+        }
+    }
+
     #[test]
     fn what_the_syncer_made_is_ours() {
-        let expected = ObjectKey::namespaced("default", "web");
-        assert_eq!(virtual_key(&meta("web"), &names()), Some(expected));
+        let expected = Identity {
+            key: ObjectKey::namespaced("default", "web"),
+            uid: "uid-of-web".to_owned(),
+        };
+        assert_eq!(of(&pod(meta("web")), &names()), Some(expected));
     }
 
     #[rstest]
@@ -75,7 +81,7 @@ pub(super) mod tests {
     fn anything_that_does_not_add_up_is_foreign(#[case] spoil: fn(&mut ObjectMeta)) {
         let mut meta = meta("web");
         spoil(&mut meta);
-        assert_eq!(virtual_key(&meta, &names()), None);
+        assert_eq!(of(&pod(meta), &names()), None);
     }
 
     fn put(map: &mut Option<std::collections::BTreeMap<String, String>>, key: &str, value: &str) {

@@ -1,21 +1,29 @@
 //! The kubelet that the relay plays for each node: it answers for the pods of one virtual cluster
 //! and passes streams on to the host's API.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use kube::client::Body;
 use tracing::{debug, warn};
 
 use super::{
+    body::{self, Body},
     headers,
     host_api::{self, HostApi},
     host_path::host_path,
     kubelet_request::{Action, KubeletRequest, PodRequest},
+    metrics_text,
     options::Limits,
     records::PodRecord,
     refusal::Refusal,
     shared::SharedDirectory,
+    stats,
 };
+
+/// A summary of a full node has a few hundred kilobytes.
+const SUMMARY_LIMIT: usize = 16 << 20;
 
 /// Answers for all nodes.
 pub(super) struct Kubelet {
@@ -41,6 +49,8 @@ enum Error {
     Host(#[from] host_api::Error),
     #[error("could not ask the API server for its pods")]
     Virtual(#[source] kube::Error),
+    #[error("could not read the node's summary")]
+    Summary(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Kubelet {
@@ -59,6 +69,8 @@ impl Kubelet {
             Ok(KubeletRequest::Healthz) => Ok((text(StatusCode::OK, "ok"), None)),
             Ok(KubeletRequest::Pods) => self.pods(node, "").await,
             Ok(KubeletRequest::RunningPods) => self.pods(node, ",status.phase=Running").await,
+            Ok(KubeletRequest::Summary) => self.summary(node).await,
+            Ok(KubeletRequest::Metrics(path)) => self.metrics(node, path).await,
             Ok(KubeletRequest::Pod(wanted)) => self.pod(node, wanted, request).await,
             Err(refusal) => Err(refusal.into()),
         };
@@ -73,7 +85,7 @@ impl Kubelet {
         let selector = format!("spec.nodeName={node}{condition}");
         let mut target = "/api/v1/pods".to_owned();
         super::query::append(&mut target, "fieldSelector", selector.as_bytes());
-        let request = Request::get(target).body(Body::empty());
+        let request = Request::get(target).body(kube::client::Body::empty());
         let request = request.map_err(host_api::Error::from)?;
         let response = self
             .virtual_api
@@ -81,8 +93,38 @@ impl Kubelet {
             .await
             .map_err(Error::Virtual)?;
         let (parts, body) = response.into_parts();
-        let mut response = Response::new(body);
+        let mut response = Response::new(body::passed(body));
         *response.status_mut() = parts.status;
+        *response.headers_mut() = headers::of_body(&parts.headers);
+        Ok((response, None))
+    }
+
+    async fn summary(&self, node: &str) -> Result<(Response<Body>, Option<Stream>), Error> {
+        let response = self.host.of_node(node, "stats/summary").await?;
+        let body = Limited::new(response.into_body(), SUMMARY_LIMIT);
+        let bytes = body.collect().await.map_err(Error::Summary)?.to_bytes();
+        let parsed = serde_json::from_slice(&bytes);
+        let mut summary = parsed.map_err(|error| Error::Summary(error.into()))?;
+        self.directory
+            .read(|directory| stats::keep_tenants(&mut summary, directory));
+        let mut response = Response::new(body::text(summary.to_string()));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        Ok((response, None))
+    }
+
+    async fn metrics(
+        &self,
+        node: &str,
+        path: &str,
+    ) -> Result<(Response<Body>, Option<Stream>), Error> {
+        let (parts, metrics) = self.host.of_node(node, path).await?.into_parts();
+        let directory = self.directory.clone();
+        let tenants = body::lines(metrics, move |line| {
+            directory
+                .read(|directory| metrics_text::tenants_line(line, directory).map(Cow::into_owned))
+        });
+        let mut response = Response::new(tenants);
         *response.headers_mut() = headers::of_body(&parts.headers);
         Ok((response, None))
     }
@@ -106,10 +148,10 @@ impl Kubelet {
         if let Action::Logs { .. } = wanted.action {
             let (parts, body) = self
                 .host
-                .request(Method::GET, &target, HeaderMap::new(), &pod)
+                .of_pod(Method::GET, &target, HeaderMap::new(), &pod)
                 .await?
                 .into_parts();
-            let mut response = Response::new(body);
+            let mut response = Response::new(body::passed(body));
             *response.headers_mut() = headers::of_body(&parts.headers);
             return Ok((response, None));
         }
@@ -118,9 +160,9 @@ impl Kubelet {
         let virtual_end = hyper::upgrade::on(&mut request);
         let mut opened = self
             .host
-            .request(request.method().clone(), &target, sent, &pod)
+            .of_pod(request.method().clone(), &target, sent, &pod)
             .await?;
-        let mut response = Response::new(Body::empty());
+        let mut response = Response::new(body::empty());
         *response.status_mut() = opened.status();
         if opened.status() != StatusCode::SWITCHING_PROTOCOLS {
             // A success without a stream: nothing that a kubelet says, and nothing to wait for.
@@ -150,7 +192,9 @@ fn refuse(node: &str, error: &Error) -> Response<Body> {
             StatusCode::BAD_GATEWAY,
             "the host refused the relay".to_owned(),
         ),
-        Error::Host(_) | Error::Virtual(_) => (StatusCode::BAD_GATEWAY, error.to_string()),
+        Error::Host(_) | Error::Virtual(_) | Error::Summary(_) => {
+            (StatusCode::BAD_GATEWAY, error.to_string())
+        }
     };
     if status.is_server_error() {
         let error: &dyn std::error::Error = error;
@@ -162,7 +206,7 @@ fn refuse(node: &str, error: &Error) -> Response<Body> {
 }
 
 pub(super) fn text(status: StatusCode, message: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(message.as_bytes().to_vec()));
+    let mut response = Response::new(body::text(message.to_owned()));
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,

@@ -15,6 +15,10 @@ pub(super) enum KubeletRequest {
     Pods,
     /// The pods that run on its node.
     RunningPods,
+    /// What pods use, as JSON.
+    Summary,
+    /// Metrics, from this path.
+    Metrics(&'static str),
     /// Something with one pod.
     Pod(PodRequest),
 }
@@ -99,6 +103,11 @@ impl KubeletRequest {
         let (allowed, request) = match segments[..] {
             ["healthz"] => (&[Method::GET][..], Self::Healthz),
             ["pods"] => (&[Method::GET][..], Self::Pods),
+            ["stats", "summary"] => (&[Method::GET][..], Self::Summary),
+            ["metrics"] => (&[Method::GET][..], Self::Metrics("metrics")),
+            ["metrics", "cadvisor"] => (&[Method::GET][..], Self::Metrics("metrics/cadvisor")),
+            ["metrics", "probes"] => (&[Method::GET][..], Self::Metrics("metrics/probes")),
+            ["metrics", "resource"] => (&[Method::GET][..], Self::Metrics("metrics/resource")),
             ["runningpods"] => (&[Method::GET][..], Self::RunningPods),
             ["containerLogs", namespace, pod, container] => {
                 let action = Action::Logs {

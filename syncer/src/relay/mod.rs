@@ -2,6 +2,7 @@
 //! `CONNECT`. The relay plays the kubelets of the cluster's nodes and connects through to the
 //! cluster's own pods and services; it never connects anywhere else, and never reads a stream.
 
+mod body;
 mod certificates;
 mod connection;
 mod directory;
@@ -13,6 +14,7 @@ mod identity;
 mod kubelet;
 mod kubelet_request;
 mod listener;
+mod metrics_text;
 mod options;
 mod query;
 mod records;
@@ -21,6 +23,7 @@ mod run;
 mod server;
 mod shared;
 mod splice;
+mod stats;
 mod target;
 
 #[cfg(test)]
@@ -28,7 +31,6 @@ mod tests;
 
 pub use certificates::Error as CertificateError;
 pub use directory::{ApiServer, Directory, KUBELET_PORT, Route};
-pub use feed::{NodesSeen, feed};
 pub use options::{Limits, RelayOptions};
 pub use records::{PodRecord, PortRecord, ServiceRecord, SliceRecord};
 pub use refusal::Refusal;

@@ -2,16 +2,13 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::{
-    api::{
-        core::v1::{Node, Pod, Service},
-        discovery::v1::{Endpoint, EndpointSlice},
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+use k8s_openapi::api::{
+    core::v1::{Node, Pod, Service},
+    discovery::v1::{Endpoint, EndpointSlice},
 };
 
 use super::{identity, target::Host};
-use crate::{ObjectKey, labels, naming::NameTranslator};
+use crate::{ObjectKey, labels, metadata::Identity, naming::NameTranslator};
 
 /// One of this cluster's pods, as the host has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +67,7 @@ pub struct SliceRecord {
 impl PodRecord {
     /// What to remember of `pod`; none if it is not this cluster's.
     pub fn of(pod: &Pod, names: &NameTranslator) -> Option<Self> {
-        let key = identity::virtual_key(&pod.metadata, names)?;
+        let Identity { key, uid } = identity::of(pod, names)?;
         let spec = pod.spec.as_ref()?;
         let status = pod.status.clone().unwrap_or_default();
         let listed = status.pod_ips.iter().flatten().map(|entry| &entry.ip);
@@ -81,8 +78,8 @@ impl PodRecord {
             tcp.filter_map(|port| u16::try_from(port.container_port).ok())
         });
         Some(Self {
-            uid: annotation(&pod.metadata, labels::OBJECT_UID).unwrap_or_default(),
             key,
+            uid,
             host_name: pod.metadata.name.clone()?,
             node: spec.node_name.clone(),
             node_addresses: addresses(hosts.chain(&status.host_ip)),
@@ -107,7 +104,7 @@ impl PodRecord {
 impl ServiceRecord {
     /// What to remember of `service`; none if it is not this cluster's.
     pub fn of(service: &Service, names: &NameTranslator) -> Option<Self> {
-        let key = identity::virtual_key(&service.metadata, names)?;
+        let Identity { key, .. } = identity::of(service, names)?;
         let spec = service.spec.as_ref()?;
         let ports = spec.ports.iter().flatten();
         let tcp = ports.filter(|port| is_tcp(port.protocol.as_ref()));
@@ -168,10 +165,6 @@ pub(super) fn hosts_of(node: &Node) -> Vec<Host> {
 
 fn is_tcp(protocol: Option<&String>) -> bool {
     protocol.is_none_or(|protocol| protocol == "TCP")
-}
-
-fn annotation(meta: &ObjectMeta, key: &str) -> Option<String> {
-    meta.annotations.as_ref()?.get(key).cloned()
 }
 
 /// Each address once; what is no address, like `None`, is left out.

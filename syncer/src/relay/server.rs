@@ -5,19 +5,19 @@ use std::{fmt, io, path::PathBuf, pin::pin, sync::Arc};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::{body::Incoming, ext::ReasonPhrase, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use kube::client::Body;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
+    body::{self, Body},
     certificates::{self, Certificates},
     connection::{self, Bounds},
     directory::Route,
@@ -186,7 +186,7 @@ impl Relay {
                     Err(error) if is_passing(&error) => pause(&error).await,
                     Err(error) => break Err(Error::Accept(error)),
                 },
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => report(ended),
             }
         };
         if let Err(error) = self.socket.close() {
@@ -257,7 +257,7 @@ impl Server {
             Err((StatusCode::SERVICE_UNAVAILABLE, Refusal::Busy.to_string()))
         };
         match opened {
-            Ok(far) => (Response::new(Body::empty()), Some(Tunnel { near, far })),
+            Ok(far) => (Response::new(body::empty()), Some(Tunnel { near, far })),
             Err((status, message)) => {
                 warn!(asked = %request.uri(), %status, reason = message, "refused to connect");
                 (refuse(status, &message), None)
@@ -416,6 +416,15 @@ fn is_passing(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     ) || matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// One connection that failed badly does not end the others.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(%error, "a connection ended by a mistake of the relay");
+    }
 }
 
 async fn pause(error: &io::Error) {

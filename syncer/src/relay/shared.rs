@@ -35,6 +35,12 @@ impl SharedDirectory {
         self.changes.send_replace(());
     }
 
+    /// Looks something up at once.
+    pub(super) fn read<T>(&self, question: impl FnOnce(&Directory) -> T) -> T {
+        let lock = self.directory.read();
+        question(&lock.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Asks the directory. What the host has not told yet is given `patience` to arrive: a tenant
     /// may see a pod as running a moment before the relay does.
     ///
@@ -50,11 +56,7 @@ impl SharedDirectory {
         let mut changes = self.changes.subscribe();
         loop {
             changes.mark_unchanged();
-            let answer = {
-                let lock = self.directory.read();
-                question(&lock.unwrap_or_else(PoisonError::into_inner))
-            };
-            match answer {
+            match self.read(&question) {
                 Err(refusal) if refusal.may_pass() => {
                     // The sender lives in `self`, so only the time can end this wait early.
                     if timeout_at(end, changes.changed()).await.is_err() {

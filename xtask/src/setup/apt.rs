@@ -128,7 +128,9 @@ impl<'a> Apt<'a> {
             source,
         };
         let unfinished = process::capture(Command::new("dpkg").arg("--audit")).map_err(program)?;
-        if unfinished.trim().is_empty() {
+        let has_journal =
+            fs::read_dir("/var/lib/dpkg/updates").is_ok_and(|mut entries| entries.next().is_some());
+        if unfinished.trim().is_empty() && !has_journal {
             return Ok(());
         }
         process::run_logged(
@@ -142,6 +144,7 @@ impl<'a> Apt<'a> {
         let mut command = Command::new("apt-get");
         command
             .args(["-y", "-q", "-o", "Dpkg::Options::=--force-confold"])
+            .args(["-o", "Dpkg::Use-Pty=0"])
             // Somebody else may be installing, such as the machine's own first start.
             .args(["-o", "DPkg::Lock::Timeout=300"])
             .args(arguments);

@@ -122,14 +122,29 @@ impl Log {
     }
 }
 
-/// Removes a pid file unless the process in it is the right program. The engine itself only asks
-/// whether *some* process has the number, and after a restart of the machine one often has.
-fn remove_if_stale(file: &Path, proc: &Path, program: &str) -> Result<(), Error> {
+/// Is a `dockerd` running that was started by whomever? One that just started does not answer yet.
+pub(crate) fn is_running() -> bool {
+    let [(file, program), _] = PID_FILES;
+    is_alive(Path::new(file), Path::new("/proc"), program)
+}
+
+/// Does the process in this pid file live, and is it the right program? The engine itself only asks
+/// whether *some* process has the number: after a restart of the machine one often has, and where
+/// nobody collects dead children the dead one itself has it.
+fn is_alive(file: &Path, proc: &Path, program: &str) -> bool {
     let Ok(content) = fs::read_to_string(file) else {
-        return Ok(());
+        return false;
     };
-    let name = fs::read_to_string(proc.join(content.trim()).join("comm")).unwrap_or_default();
-    if name.trim() == program {
+    // Fields: PID (NAME) STATE …, where the name may hold anything.
+    let stat = fs::read_to_string(proc.join(content.trim()).join("stat")).unwrap_or_default();
+    let name_and_state = stat
+        .split_once('(')
+        .and_then(|(_, rest)| rest.rsplit_once(") "));
+    name_and_state.is_some_and(|(name, state)| name == program && !state.starts_with('Z'))
+}
+
+fn remove_if_stale(file: &Path, proc: &Path, program: &str) -> Result<(), Error> {
+    if is_alive(file, proc, program) {
         return Ok(());
     }
     match fs::remove_file(file) {
@@ -148,16 +163,17 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::of_the_engine("dockerd\n", true)]
-    #[case::of_a_process_with_the_same_number("sshd\n", false)]
+    #[case::of_the_engine("4711 (dockerd) S 1 4711", true)]
+    #[case::of_a_process_with_the_same_number("4711 (sshd) S 1 4711", false)]
+    #[case::of_an_engine_that_died_uncollected("4711 (dockerd) Z 1 4711", false)]
     #[case::of_nobody("", false)]
-    fn a_pid_file_stays_only_while_its_program_runs(#[case] comm: &str, #[case] stays: bool) {
+    fn a_pid_file_stays_only_while_its_program_runs(#[case] stat: &str, #[case] stays: bool) {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("docker.pid");
         fs::write(&file, "4711").unwrap();
-        if !comm.is_empty() {
+        if !stat.is_empty() {
             fs::create_dir(dir.path().join("4711")).unwrap();
-            fs::write(dir.path().join("4711/comm"), comm).unwrap();
+            fs::write(dir.path().join("4711/stat"), stat).unwrap();
         }
         remove_if_stale(&file, dir.path(), "dockerd").unwrap();
         assert_eq!(file.exists(), stays);

@@ -4,8 +4,11 @@
 
 use std::{path::Path, time::Duration};
 
-use bollard::Docker;
-use vcluster_harness::{deadline::Deadline, progress::Progress};
+use vcluster_harness::{
+    deadline::Deadline,
+    host::{self, Engine},
+    progress::Progress,
+};
 
 use super::{
     apt::{self, Apt},
@@ -20,28 +23,16 @@ use crate::process;
 const OLDEST: u32 = 26;
 /// The Debian release that has one.
 const RELEASE: &str = "trixie";
-const SOCKET: &str = "/var/run/docker.sock";
+/// Where an engine of this machine listens; any other is the user's own affair.
+const ENDPOINT: &str = "unix:///var/run/docker.sock";
 
 /// No engine, and why.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Error {
-    /// The user named an engine that does not answer; it is not ours to mend.
-    #[error(
-        "the Docker engine at DOCKER_HOST={address} does not answer; start it, or unset DOCKER_HOST to use the one of this machine"
-    )]
-    Named {
-        /// The user's `DOCKER_HOST`.
-        address: String,
-        /// Why.
-        #[source]
-        source: bollard::errors::Error,
-    },
-    /// There is one, but not for this user.
-    #[error(
-        "this user may not talk to the Docker engine ({SOCKET}); run `sudo usermod -aG docker $USER`, log in again, and run this again"
-    )]
-    Forbidden(#[source] bollard::errors::Error),
+    /// There is one that is not ours to mend: the user named it, or may not use it.
+    #[error(transparent)]
+    NotOurs(host::Error),
     /// None is installed, and this machine is not one where it can be done.
     #[error("no Docker engine is installed, and {reason}; {advice}, and run this again")]
     CannotInstall {
@@ -87,30 +78,20 @@ pub(crate) enum Error {
         last_words: String,
         /// What the last attempt to reach it said.
         #[source]
-        source: bollard::errors::Error,
+        source: host::Error,
     },
 }
 
 /// Makes sure that an engine answers. `directory` takes logs.
 pub(crate) async fn ensure(progress: &Progress, directory: &Path) -> Result<(), Error> {
-    let silence = match answer().await {
-        Ok(version) => {
-            progress.note(&format!("Docker engine {version} answers"));
+    match Engine::connect().await {
+        Ok(engine) => {
+            progress.note(&format!("Docker engine {} is used", version(&engine).await));
             return Ok(());
         }
-        Err(silence) => silence,
-    };
-    if let Some(address) = std::env::var("DOCKER_HOST")
-        .ok()
-        .filter(|host| !host.is_empty())
-    {
-        return Err(Error::Named {
-            address,
-            source: silence,
-        });
-    }
-    if is_forbidden() {
-        return Err(Error::Forbidden(silence));
+        Err(host::Error::NoEngine { .. }) => {}
+        Err(host::Error::EngineStopped { endpoint, .. }) if endpoint == ENDPOINT => {}
+        Err(error) => return Err(Error::NotOurs(error)),
     }
     let machine = Machine::detect();
     cgroup::version()?;
@@ -132,6 +113,8 @@ pub(crate) async fn ensure(progress: &Progress, directory: &Path) -> Result<(), 
     }
     if machine.has_systemd {
         start_service(progress).await
+    } else if daemon::is_running() {
+        wait_for_another(progress).await
     } else {
         start_process(progress, &dockerd, directory).await
     }
@@ -153,6 +136,19 @@ async fn start_service(progress: &Progress) -> Result<(), Error> {
     Ok(())
 }
 
+/// One that somebody else has just started, or that hangs.
+async fn wait_for_another(progress: &Progress) -> Result<(), Error> {
+    let step = progress.step("waiting for the Docker engine that is running already");
+    let deadline = Deadline::after("Docker engine", Duration::from_mins(1));
+    let advice = || {
+        "\n    (started elsewhere; if it hangs, end the process in /var/run/docker.pid and run this again)"
+            .to_owned()
+    };
+    wait_for(deadline, answer, || None, advice).await?;
+    step.done();
+    Ok(())
+}
+
 async fn start_process(progress: &Progress, dockerd: &Path, directory: &Path) -> Result<(), Error> {
     let step = progress.step("starting the Docker engine");
     let mut daemon = Daemon::start(dockerd, directory)?;
@@ -167,7 +163,7 @@ async fn start_process(progress: &Progress, dockerd: &Path, directory: &Path) ->
 
 async fn wait_for(
     deadline: Deadline,
-    answer: impl AsyncFn() -> Result<String, bollard::errors::Error>,
+    answer: impl AsyncFn() -> Result<(), host::Error>,
     mut ended: impl FnMut() -> Option<String>,
     last_words: impl Fn() -> String,
 ) -> Result<(), Error> {
@@ -192,16 +188,17 @@ async fn wait_for(
     }
 }
 
-/// The version of the engine that answers.
-async fn answer() -> Result<String, bollard::errors::Error> {
-    let docker = Docker::connect_with_defaults()?;
-    let version = docker.version().await?;
-    Ok(version.version.unwrap_or_default())
+async fn answer() -> Result<(), host::Error> {
+    Engine::connect().await.map(|_| ())
 }
 
-fn is_forbidden() -> bool {
-    std::os::unix::net::UnixStream::connect(SOCKET)
-        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+/// For people only.
+async fn version(engine: &Engine) -> String {
+    let answer = engine.docker().version().await;
+    answer
+        .ok()
+        .and_then(|answer| answer.version)
+        .unwrap_or_default()
 }
 
 fn may_install(machine: &Machine) -> Result<(), Error> {
@@ -256,12 +253,19 @@ mod tests {
         assert!(no_debian.contains("`fedora`"), "{no_debian}");
     }
 
+    fn silence() -> host::Error {
+        host::Error::EngineStopped {
+            endpoint: ENDPOINT.to_owned(),
+            source: "connection refused".into(),
+        }
+    }
+
     #[tokio::test]
     async fn an_engine_that_ends_is_not_waited_for() {
         let deadline = Deadline::after("engine", Duration::from_mins(1));
         let error = wait_for(
             deadline,
-            async || Err(bollard::errors::Error::SocketNotFoundError("/x".to_owned())),
+            async || Err(silence()),
             || Some("exit status: 1".to_owned()),
             || "\n    no graph driver".to_owned(),
         )
@@ -275,7 +279,7 @@ mod tests {
     async fn silence_ends_with_the_last_attempt_and_the_log() {
         let error = wait_for(
             Deadline::after("engine", Duration::ZERO),
-            async || Err(bollard::errors::Error::SocketNotFoundError("/x".to_owned())),
+            async || Err(silence()),
             || None,
             || "\n    waiting for containerd".to_owned(),
         )

@@ -7,4 +7,4 @@ mod engine;
 mod machine;
 mod run;
 
-pub(crate) use run::run;
+pub(crate) use run::{prepare_all, prepare_images, prepare_machine};

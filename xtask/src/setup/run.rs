@@ -1,4 +1,4 @@
-//! The set-up as a whole, one process at a time.
+//! The parts of the set-up, one process at a time.
 
 use std::{
     fs::{self, File},
@@ -6,7 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use vcluster_harness::{progress::Progress, settings::Settings};
+use vcluster_harness::{
+    asset::{self, Assets, Prefetched},
+    host::{self, HOST_VERSION, HostCluster},
+    progress::Progress,
+    settings::Settings,
+};
 
 use super::{
     apt::{self, Apt},
@@ -33,13 +38,19 @@ pub(crate) enum Error {
     /// A package could not be installed.
     #[error("could not install what builds from source need")]
     Packages(#[from] apt::Error),
+    /// An image cannot be had.
+    #[error("could not get what a host and its clusters need")]
+    Assets(#[from] asset::Error),
+    /// The host does not come up.
+    #[error("could not bring up the host")]
+    Host(#[from] host::Error),
     /// There is no engine.
     #[error(transparent)]
     Engine(#[from] engine::Error),
 }
 
-/// Sets up what is missing, and waits while another process does so.
-pub(crate) async fn run(settings: &Settings, progress: &Progress) -> Result<(), Error> {
+/// The engine and the programs for builds, where they are missing. Waits while another process does so.
+pub(crate) async fn prepare_machine(settings: &Settings, progress: &Progress) -> Result<(), Error> {
     let directory = settings.cache.join("setup");
     let _lock = lock(&directory, progress).map_err(|source| Error::Directory {
         path: directory.clone(),
@@ -48,6 +59,23 @@ pub(crate) async fn run(settings: &Settings, progress: &Progress) -> Result<(), 
     packages(progress, &directory)?;
     engine::ensure(progress, &directory).await?;
     Ok(())
+}
+
+/// The images of the host and of its clusters.
+pub(crate) async fn prepare_images(assets: &Assets) -> Result<Prefetched, Error> {
+    let version = assets.resolve(HOST_VERSION).await?;
+    Ok(assets.prefetch(version).await?)
+}
+
+/// Everything, down to a host that is up: what is wrong here would be wrong in every test.
+pub(crate) async fn prepare_all(
+    settings: &Settings,
+    progress: &Progress,
+) -> Result<HostCluster, Error> {
+    prepare_machine(settings, progress).await?;
+    let assets = Assets::new(settings, progress.clone());
+    prepare_images(&assets).await?;
+    Ok(host::shared(settings, &assets, progress).await?)
 }
 
 fn packages(progress: &Progress, directory: &Path) -> Result<(), Error> {

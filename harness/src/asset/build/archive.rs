@@ -17,12 +17,20 @@ use crate::asset::store::checksum;
 /// What a container of an image starts with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ImageConfig {
-    /// The command, when the pod names none.
+    /// The program, when the pod names none.
     pub(crate) entrypoint: Vec<String>,
-    /// `NAME=value`.
-    pub(crate) environment: Vec<String>,
-    /// The signal that asks it to stop.
-    pub(crate) stop_signal: Option<String>,
+    /// Its arguments, when the pod names none.
+    pub(crate) command: Vec<String>,
+}
+
+impl ImageConfig {
+    /// A program without arguments.
+    pub(crate) fn entrypoint(program: &str) -> Self {
+        Self {
+            entrypoint: vec![program.to_owned()],
+            command: Vec::new(),
+        }
+    }
 }
 
 /// A layer of an image.
@@ -125,15 +133,12 @@ impl Descriptor {
 }
 
 fn image_config(config: &ImageConfig, layers: &[Descriptor]) -> Value {
-    let environment: Vec<_> = std::iter::once(PATH)
-        .chain(config.environment.iter().map(String::as_str))
-        .collect();
-    let mut run = json!({ "Env": environment, "WorkingDir": "/" });
+    let mut run = json!({ "Env": [PATH], "WorkingDir": "/" });
     if !config.entrypoint.is_empty() {
         run["Entrypoint"] = json!(config.entrypoint);
     }
-    if let Some(signal) = &config.stop_signal {
-        run["StopSignal"] = json!(signal);
+    if !config.command.is_empty() {
+        run["Cmd"] = json!(config.command);
     }
     let digests: Vec<_> = layers
         .iter()
@@ -154,7 +159,7 @@ fn image_config(config: &ImageConfig, layers: &[Descriptor]) -> Value {
 }
 
 /// The name that images use for this machine's architecture.
-pub(crate) fn architecture() -> &'static str {
+fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -223,10 +228,7 @@ mod tests {
     fn archive() -> Vec<u8> {
         let scratch = tempfile::tempdir().unwrap();
         let layer = Layer::default().bytes("usr/local/bin/etcd", 0o755, "program");
-        let config = ImageConfig {
-            entrypoint: vec!["/usr/local/bin/etcd".to_owned()],
-            ..ImageConfig::default()
-        };
+        let config = ImageConfig::entrypoint("/usr/local/bin/etcd");
         let mut bytes = Vec::new();
         let parts = [Part::Files(&layer)];
         write(

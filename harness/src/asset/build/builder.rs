@@ -1,31 +1,26 @@
-//! Which build makes which asset, and under which key its result is kept.
+//! Making assets from source, into the store.
 
-use std::{
-    fs::File,
-    io::BufWriter,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs::File, io::BufWriter, path::PathBuf, sync::Arc};
 
 use super::{
     Error,
     archive::{self, ImageConfig, Part},
-    go::GoBuild,
-    go_module::{self, GoModule},
+    blocking::blocking,
     layer::Layer,
-    shell, syncer,
+    shell,
+    source::Source,
 };
 use crate::{
     asset::{
         Binary, Catalogue, Component,
         recipe::Recipe,
-        store::{Key, Store},
+        store::{Key, Store, Work},
     },
     progress::Progress,
     version::KubernetesVersion,
 };
 
-/// Makes assets from source, into the store.
+/// Knows which build makes which asset, and under which key the result is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Builder {
     pub(super) store: Store,
@@ -35,13 +30,6 @@ pub(crate) struct Builder {
 
 /// A file in the store, and whether it was made just now.
 pub(crate) type Made = (PathBuf, bool);
-
-/// What a binary is built from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
-    Go(GoBuild),
-    Syncer(syncer::Source),
-}
 
 /// Images are made anew when this changes.
 const REVISION: &str = "image 1";
@@ -64,14 +52,10 @@ impl Builder {
         binary: Binary,
         version: KubernetesVersion,
     ) -> Result<Made, Error> {
-        let source = self.source(binary, version)?;
-        let key = source.key();
+        let source = Source::of(binary, &self.catalogue, version)?;
         self.store
-            .get_or_make(&key, |output| async move {
-                let step = self.progress.step(format!("building {}", source.title()));
-                source.build(&self.store, &output).await?;
-                step.done();
-                Ok(())
+            .get_or_make(&source.key(), |output| async move {
+                source.build(&self.store, &self.progress, &output).await
             })
             .await
     }
@@ -85,7 +69,7 @@ impl Builder {
         binary: Binary,
         version: KubernetesVersion,
     ) -> Result<Key, Error> {
-        Ok(self.source(binary, version)?.key())
+        Ok(Source::of(binary, &self.catalogue, version)?.key())
     }
 
     /// The key of an image; `None` when it cannot be built.
@@ -97,18 +81,18 @@ impl Builder {
         component: Component,
         version: KubernetesVersion,
     ) -> Result<Option<Key>, Error> {
+        let program = |binary: Binary| self.binary_key(binary, version);
         let inside = match component.recipe() {
-            Recipe::Program(binary, path) => {
-                let key = self.binary_key(binary, version)?;
-                format!("{} at {path}", key.digest())
+            Recipe::Program(binary, path) => format!("{} at {path}", program(binary)?.digest()),
+            Recipe::ProgramWithShell(binary, path, command) => {
+                let digest = program(binary)?.digest().to_owned();
+                format!("{digest} at {path} {command}, {}", shell::REVISION)
             }
             Recipe::Shell => shell::REVISION.to_owned(),
             Recipe::None => return Ok(None),
         };
-        let name = format!(
-            "image-{component}-v{}",
-            component.version(&self.catalogue, version)
-        );
+        let version = component.version(&self.catalogue, version);
+        let name = format!("image-{component}-v{version}");
         Ok(Some(Key::new(name, [REVISION, &inside])))
     }
 
@@ -142,13 +126,9 @@ impl Builder {
         let made = self
             .store
             .get_or_make(&key, |output| async {
-                let (layer, entrypoint) = self.content(component, version).await?;
-                let config = ImageConfig {
-                    entrypoint,
-                    ..ImageConfig::default()
-                };
+                let (layer, config) = self.content(component, version).await?;
                 let work = self.store.work(&key.to_string())?;
-                write_image(work.path(), output, vec![reference], config, layer).await
+                write_image(&work, output, vec![reference], config, layer).await
             })
             .await?;
         Ok(Some(made))
@@ -158,19 +138,27 @@ impl Builder {
         &self,
         component: Component,
         version: KubernetesVersion,
-    ) -> Result<(Layer, Vec<String>), Error> {
+    ) -> Result<(Layer, ImageConfig), Error> {
         match component.recipe() {
             Recipe::Program(binary, path) => {
                 let (program, _) = self.binary(binary, version).await?;
-                Ok((program_layer(path, program), vec![path.to_owned()]))
+                Ok((program_layer(path, program), ImageConfig::entrypoint(path)))
+            }
+            Recipe::ProgramWithShell(binary, path, command) => {
+                let (program, _) = self.binary(binary, version).await?;
+                let layer = self.shell_layer().await?.copy(path, 0o755, program);
+                let config = ImageConfig {
+                    command: vec![command.to_owned()],
+                    ..ImageConfig::entrypoint(path)
+                };
+                Ok((layer, config))
             }
             Recipe::Shell => {
-                let busybox = self.busybox().await?;
-                let commands = shell::commands(&busybox).await?;
-                Ok((
-                    shell::layer(&busybox, &commands),
-                    vec!["/bin/sh".to_owned()],
-                ))
+                let config = ImageConfig {
+                    command: vec!["sh".to_owned()],
+                    ..ImageConfig::default()
+                };
+                Ok((self.shell_layer().await?, config))
             }
             Recipe::None => Err(Error::Unexpected {
                 what: "a recipe",
@@ -179,109 +167,21 @@ impl Builder {
         }
     }
 
-    /// Debian's static busybox.
-    pub(super) async fn busybox(&self) -> Result<PathBuf, Error> {
+    /// A shell and the usual commands.
+    pub(super) async fn shell_layer(&self) -> Result<Layer, Error> {
         let key = Key::new("busybox", [shell::REVISION, std::env::consts::ARCH]);
-        let (path, _) = self
+        let (busybox, _) = self
             .store
-            .get_or_make(&key, |output| async move {
+            .get_or_make(&key, |output| async {
                 let step = self.progress.step("fetching Debian's busybox");
-                let work = self.store.work("busybox")?;
-                shell::fetch(work.path(), &output).await?;
+                let work = self.store.work(&key.to_string())?;
+                shell::fetch(work.path(), output).await?;
                 step.done();
                 Ok::<_, Error>(())
             })
             .await?;
-        Ok(path)
-    }
-
-    fn source(&self, binary: Binary, version: KubernetesVersion) -> Result<Source, Error> {
-        let plain = |module: GoModule, package: &str, title: String| {
-            Ok(Source::Go(GoBuild::plain(title, module, package)))
-        };
-        let pinned = |component: Component| {
-            format!("{binary}-v{}", component.version(&self.catalogue, version))
-        };
-        match binary {
-            Binary::Etcd => plain(
-                go_module::ETCD,
-                "go.etcd.io/etcd/server/v3",
-                pinned(Component::Etcd),
-            ),
-            Binary::Coredns => plain(
-                go_module::COREDNS,
-                "github.com/coredns/coredns",
-                pinned(Component::Coredns),
-            ),
-            Binary::Kine => plain(
-                go_module::KINE,
-                "github.com/k3s-io/kine",
-                pinned(Component::Kine),
-            ),
-            Binary::LocalPathProvisioner => plain(
-                go_module::LOCAL_PATH_PROVISIONER,
-                "github.com/rancher/local-path-provisioner",
-                pinned(Component::LocalPathProvisioner),
-            ),
-            Binary::TestServer => plain(
-                go_module::AGNHOST,
-                "k8s.io/kubernetes/test/images/agnhost",
-                pinned(Component::TestServer),
-            ),
-            Binary::Pause => plain(go_module::NODE_TOOLS, "./pause", "pause".to_owned()),
-            Binary::IptablesWrapper => plain(
-                go_module::NODE_TOOLS,
-                "./iptables-wrapper",
-                "iptables-wrapper".to_owned(),
-            ),
-            Binary::Syncer => Ok(Source::Syncer(syncer::Source::find()?)),
-            Binary::KubeApiserver
-            | Binary::KubeControllerManager
-            | Binary::KubeScheduler
-            | Binary::KubeProxy
-            | Binary::Kubelet
-            | Binary::Kubeadm
-            | Binary::Kubectl => {
-                let module = go_module::kubernetes(version).ok_or_else(|| Error::NoModule {
-                    binary,
-                    version,
-                    buildable: self.buildable(),
-                })?;
-                Ok(Source::Go(GoBuild::kubernetes(binary, version, module)))
-            }
-        }
-    }
-
-    fn buildable(&self) -> Vec<KubernetesVersion> {
-        self.catalogue
-            .releases()
-            .iter()
-            .map(|release| release.version)
-            .filter(|version| go_module::kubernetes(*version).is_some())
-            .collect()
-    }
-}
-
-impl Source {
-    fn key(&self) -> Key {
-        match self {
-            Self::Go(build) => build.key(),
-            Self::Syncer(source) => source.key(),
-        }
-    }
-
-    fn title(&self) -> &str {
-        match self {
-            Self::Go(build) => &build.title,
-            Self::Syncer(_) => "the syncer",
-        }
-    }
-
-    async fn build(&self, store: &Store, output: &Path) -> Result<(), Error> {
-        match self {
-            Self::Go(build) => build.run(store, output).await,
-            Self::Syncer(source) => source.build(store, output).await,
-        }
+        let commands = shell::commands(&busybox).await?;
+        Ok(shell::layer(&busybox, &commands))
     }
 }
 
@@ -293,14 +193,17 @@ pub(super) fn program_layer(path: &str, program: PathBuf) -> Layer {
 }
 
 /// Writes an archive of one image with one layer.
+///
+/// # Errors
+/// It cannot be written.
 pub(super) async fn write_image(
-    scratch: &Path,
+    work: &Work,
     output: PathBuf,
     references: Vec<String>,
     config: ImageConfig,
     layer: Layer,
 ) -> Result<(), Error> {
-    let scratch = scratch.to_owned();
+    let scratch = work.path().to_owned();
     blocking(move || {
         let error = || Error::io("write", &output);
         let file = File::create(&output).map_err(error())?;
@@ -309,20 +212,4 @@ pub(super) async fn write_image(
             .map_err(error())
     })
     .await
-}
-
-/// Copying and hashing has no place on an async thread.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(Error::Run {
-                program: "a background task".to_owned(),
-                source: std::io::Error::other(error),
-            }),
-        },
-    }
 }

@@ -10,6 +10,7 @@ use crate::{
         Binary,
         store::{Key, Store},
     },
+    progress::Progress,
     version::KubernetesVersion,
 };
 
@@ -79,7 +80,12 @@ impl GoBuild {
     ///
     /// # Errors
     /// Go is missing or failed.
-    pub(crate) async fn run(&self, store: &Store, output: &Path) -> Result<(), Error> {
+    pub(crate) async fn run(
+        &self,
+        store: &Store,
+        progress: &Progress,
+        output: &Path,
+    ) -> Result<(), Error> {
         if !command::exists("go") {
             return Err(Error::MissingTool {
                 tool: "go",
@@ -90,9 +96,12 @@ impl GoBuild {
         }
         let _one = IN_THIS_PROCESS.lock().await;
         let _claim = store.claim("go-build", "a Go build").await?;
+        let step = progress.step(format!("building {}", self.title));
         let work = store.work(&format!("go-{}", self.key()))?;
         self.module.write_to(work.path())?;
-        command::run(&mut self.command(work.path(), output), LIMIT).await
+        command::run(&mut self.command(work.path(), output), LIMIT).await?;
+        step.done();
+        Ok(())
     }
 
     fn command(&self, directory: &Path, output: &Path) -> Command {

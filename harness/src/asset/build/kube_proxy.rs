@@ -34,10 +34,6 @@ pub(crate) fn layer(tree: &Path, program: PathBuf, wrapper: PathBuf) -> Result<L
         .link("sbin", "usr/sbin")
         .link("lib", "usr/lib")
         .link("lib64", "usr/lib64")
-        .link(
-            "usr/lib64/ld-linux-x86-64.so.2",
-            "../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
-        )
         .copy("usr/local/bin/kube-proxy", 0o755, program)
         .copy("usr/sbin/iptables-wrapper", 0o755, wrapper);
     let base = CALLS.iter().fold(base, |layer, call| {

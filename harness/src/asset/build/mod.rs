@@ -2,6 +2,7 @@
 //! for networks that reach package registries and nothing else.
 
 mod archive;
+mod blocking;
 mod builder;
 mod command;
 mod debian;
@@ -12,7 +13,10 @@ mod kube_proxy;
 mod layer;
 mod node;
 mod node_base;
+mod node_files;
+mod preload;
 mod shell;
+mod source;
 mod syncer;
 
 pub(crate) use builder::Builder;

@@ -33,10 +33,10 @@ impl Builder {
     /// # Errors
     /// This user is not root, this is no Debian, or a mirror does not answer.
     pub(super) async fn node_base(&self, official: &str) -> Result<PathBuf, Error> {
-        let key = self.node_base_key();
+        let key = &self.node_base_key();
         let (path, _) = self
             .store
-            .get_or_make(&key, |output| async move {
+            .get_or_make(key, |output| async move {
                 if !rustix::process::geteuid().is_root() {
                     return Err(Error::NeedsRoot {
                         official: official.to_owned(),
@@ -45,7 +45,7 @@ impl Builder {
                 let step = self
                     .progress
                     .step("installing Debian into a directory for the node image");
-                let work = self.store.work("node-base")?;
+                let work = self.store.work(&key.to_string())?;
                 self.make_node_base(work.path(), &output).await?;
                 step.done();
                 Ok(())

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// This is no Debian, or its mirror does not answer.
-pub(crate) async fn fetch(work: &Path, output: &Path) -> Result<(), Error> {
+pub(crate) async fn fetch(work: &Path, output: PathBuf) -> Result<(), Error> {
     let tree = debian::unpack("busybox-static", work).await?;
     let busybox = ["usr/bin/busybox", "bin/busybox"]
         .map(|path| tree.join(path))
@@ -28,7 +28,7 @@ pub(crate) async fn fetch(work: &Path, output: &Path) -> Result<(), Error> {
             what: "the package busybox-static",
             found: "no busybox in it".to_owned(),
         })?;
-    std::fs::copy(&busybox, output).map_err(Error::io("write", output))?;
+    std::fs::copy(&busybox, &output).map_err(Error::io("write", output))?;
     Ok(())
 }
 

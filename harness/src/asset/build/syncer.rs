@@ -8,7 +8,10 @@ use std::{
 use tokio::process::Command;
 
 use super::{Error, command};
-use crate::asset::store::{Key, Store};
+use crate::{
+    asset::store::{Key, Store},
+    progress::Progress,
+};
 
 /// Where the syncer's source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +70,12 @@ impl Source {
     ///
     /// # Errors
     /// Cargo is missing or failed.
-    pub(crate) async fn build(&self, store: &Store, output: &Path) -> Result<(), Error> {
+    pub(crate) async fn build(
+        &self,
+        store: &Store,
+        progress: &Progress,
+        output: &Path,
+    ) -> Result<(), Error> {
         if !command::exists("cargo") {
             return Err(Error::MissingTool {
                 tool: "cargo",
@@ -76,19 +84,20 @@ impl Source {
             });
         }
         let _claim = store.claim("cargo-build", "a build of the syncer").await?;
-        let program = match self {
+        let step = progress.step("building the syncer");
+        let directory = store.lasting("cargo-target");
+        match self {
             Self::Workspace { root, .. } => {
-                let directory = store.lasting("cargo-target");
                 let mut cargo = cargo(&directory);
                 cargo
                     .current_dir(root)
                     .args(["build", "--locked", "--profile", "syncer"])
                     .args(["--target", &target(), "--package", NAME, "--bin", NAME]);
                 command::run(&mut cargo, LIMIT).await?;
-                directory.join(target()).join("syncer").join(NAME)
+                let program = directory.join(target()).join("syncer").join(NAME);
+                std::fs::copy(&program, output).map_err(Error::io("write", output))?;
             }
             Self::Registry => {
-                let directory = store.lasting("cargo-target");
                 let installed = store.work("cargo-install")?;
                 let mut cargo = cargo(&directory);
                 cargo
@@ -100,10 +109,9 @@ impl Source {
                 command::run(&mut cargo, LIMIT).await?;
                 let program = installed.path().join("bin").join(NAME);
                 std::fs::copy(&program, output).map_err(Error::io("write", output))?;
-                return Ok(());
             }
-        };
-        std::fs::copy(&program, output).map_err(Error::io("write", output))?;
+        }
+        step.done();
         Ok(())
     }
 }

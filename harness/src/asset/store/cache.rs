@@ -4,12 +4,13 @@ use std::{
     fs,
     future::Future,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use super::{
-    Claim, Error, Key,
+    Claim, Error, Key, Work,
+    draft::{Draft, create_parent, remove},
     record::{Record, Verdict},
 };
 use crate::{deadline::Deadline, progress::Progress};
@@ -27,6 +28,9 @@ pub(crate) struct Store {
 
 /// The longest build takes some ten minutes on two slow cores; several may stand in line.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// A file that has a successor and was not used for so long goes.
+const FORGET: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 impl Store {
     /// The cache in this directory, which need not exist.
@@ -113,6 +117,25 @@ impl Store {
         Work::new(path)
     }
 
+    /// Makes sure that there is room for so many bytes before a long build starts.
+    ///
+    /// # Errors
+    /// There is not.
+    pub(crate) fn check_space(&self, needed: u64) -> Result<(), Error> {
+        fs::create_dir_all(&self.root).map_err(Error::io("create", &self.root))?;
+        let disk = rustix::fs::statvfs(&self.root)
+            .map_err(|errno| Error::io("look at", &self.root)(errno.into()))?;
+        let free = disk.f_bavail * disk.f_frsize;
+        if free < needed {
+            return Err(Error::LittleSpace {
+                path: self.root.clone(),
+                free_mb: free >> 20,
+                needed_mb: needed >> 20,
+            });
+        }
+        Ok(())
+    }
+
     /// A directory that stays: what a compiler keeps between two builds.
     pub(crate) fn lasting(&self, name: &str) -> PathBuf {
         self.root.join(name)
@@ -121,9 +144,7 @@ impl Store {
     /// The record of a file that is there, unverified: for lists.
     pub(crate) fn record(&self, key: &Key) -> Option<Record> {
         let path = self.file(key);
-        path.exists()
-            .then(|| read_record(&record_path(&path)))
-            .flatten()
+        path.exists().then(|| Record::read(&path)).flatten()
     }
 
     async fn look(&self, key: &Key) -> Result<Found, Error> {
@@ -137,13 +158,16 @@ impl Store {
             return Ok(Found::Nothing);
         }
         // A file without a record is of a creator that is, or was, between its two renames.
-        let Some(record) = read_record(&record_path(&path)) else {
+        let Some(record) = Record::read(&path) else {
             return Ok(Found::Nothing);
         };
         match record.judge(&path).map_err(Error::io("read", &path))? {
-            Verdict::Untouched => Ok(Found::Whole(path)),
+            Verdict::Untouched => {
+                Record::note_use(&path);
+                Ok(Found::Whole(path))
+            }
             Verdict::Same(record) => {
-                write_record(&path, &record)?;
+                record.write(&path)?;
                 Ok(Found::Whole(path))
             }
             Verdict::Corrupted => Ok(Found::Corrupted),
@@ -173,11 +197,29 @@ impl Store {
         file.sync_all().map_err(Error::io("write", made))?;
         let path = self.file(key);
         create_parent(&path)?;
-        remove(&record_path(&path))?;
+        remove(&Record::path(&path))?;
         fs::rename(made, &path).map_err(Error::io("put in place", &path))?;
         let record = Record::of(&path, seconds).map_err(Error::io("read", &path))?;
-        write_record(&path, &record)?;
+        record.write(&path)?;
+        self.forget_predecessors(key);
         Ok(path)
+    }
+
+    /// Removes what this file replaces, once nobody has used it for long. Another checkout may need it.
+    fn forget_predecessors(&self, key: &Key) {
+        let Ok(entries) = fs::read_dir(self.root.join("files")) else {
+            return;
+        };
+        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_old = Record::idle(&path).is_some_and(|idle| idle > FORGET);
+            if is_old && key.replaces(&name) {
+                tracing::info!(file = %path.display(), "removing an old file from the cache");
+                if let Err(error) = remove(&Record::path(&path)).and_then(|()| remove(&path)) {
+                    tracing::warn!(file = %path.display(), %error, "could not remove an old file");
+                }
+            }
+        }
     }
 
     fn file(&self, key: &Key) -> PathBuf {
@@ -195,106 +237,6 @@ enum Found {
     Whole(PathBuf),
     Corrupted,
     Nothing,
-}
-
-/// A file under way. Dropped without being kept, it goes.
-#[derive(Debug)]
-struct Draft {
-    path: PathBuf,
-}
-
-impl Draft {
-    /// Only the holder of the claim comes here, so what lies there is of a creator that was killed.
-    fn new(path: PathBuf) -> Result<Self, Error> {
-        create_parent(&path)?;
-        remove(&path)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Err(error) = remove(&self.path) {
-            tracing::warn!(file = %self.path.display(), %error, "could not remove a half-made file");
-        }
-    }
-}
-
-/// A scratch directory of one creator.
-#[derive(Debug)]
-pub(crate) struct Work {
-    path: PathBuf,
-}
-
-impl Work {
-    fn new(path: PathBuf) -> Result<Self, Error> {
-        remove_directory(&path)?;
-        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
-        Ok(Self { path })
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        if let Err(error) = remove_directory(&self.path) {
-            tracing::warn!(directory = %self.path.display(), %error, "could not remove a scratch directory");
-        }
-    }
-}
-
-fn record_path(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".json");
-    name.into()
-}
-
-/// An unreadable record is as good as none.
-fn read_record(path: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-fn write_record(file: &Path, record: &Record) -> Result<(), Error> {
-    let path = record_path(file);
-    let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
-    let error = || Error::io("write", &path);
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut draft = tempfile::NamedTempFile::new_in(directory).map_err(error())?;
-    std::io::Write::write_all(&mut draft, &text).map_err(error())?;
-    draft.as_file().sync_all().map_err(error())?;
-    draft
-        .persist(&path)
-        .map_err(|failed| error()(failed.error))?;
-    Ok(())
-}
-
-fn create_parent(path: &Path) -> Result<(), Error> {
-    match path.parent() {
-        Some(parent) => fs::create_dir_all(parent).map_err(Error::io("create", parent)),
-        None => Ok(()),
-    }
-}
-
-fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn remove_directory(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Hashing and syncing a hundred megabytes has no place on an async thread.

@@ -18,6 +18,20 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The disk has too little room for what is about to be made.
+    #[error(
+        "{free_mb} MB are free on the disk of {}, and {needed_mb} MB are needed; free some, or set \
+         VCLUSTER_TEST_CACHE to a larger one",
+        path.display()
+    )]
+    LittleSpace {
+        /// The cache.
+        path: PathBuf,
+        /// What is free.
+        free_mb: u64,
+        /// What is needed.
+        needed_mb: u64,
+    },
     /// Reading or writing failed.
     #[error("could not {step} {}", path.display())]
     Io {

@@ -44,6 +44,14 @@ impl Key {
         &self.digest[..SHORT]
     }
 
+    /// Is this the name of the same thing made of other inputs?
+    pub(crate) fn replaces(&self, file: &str) -> bool {
+        file != self.to_string()
+            && file.rsplit_once('-').is_some_and(|(name, digest)| {
+                name == self.name && digest.len() == SHORT && !digest.contains('.')
+            })
+    }
+
     /// What it is, without the digest.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -64,6 +72,16 @@ mod tests {
     #[test]
     fn inputs_do_not_run_into_each_other() {
         assert_ne!(Key::new("x", ["ab", "c"]), Key::new("x", ["a", "bc"]));
+    }
+
+    #[test]
+    fn only_another_of_the_same_name_is_replaced() {
+        let key = Key::new("syncer-v0.1.0", ["new"]);
+        let old = Key::new("syncer-v0.1.0", ["old"]).to_string();
+        assert!(key.replaces(&old));
+        assert!(!key.replaces(&key.to_string()));
+        assert!(!key.replaces(&format!("{old}.json")));
+        assert!(!key.replaces(&format!("image-{old}")));
     }
 
     #[test]

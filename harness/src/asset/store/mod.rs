@@ -4,6 +4,7 @@
 
 mod cache;
 mod claim;
+mod draft;
 mod error;
 mod key;
 mod record;
@@ -12,6 +13,7 @@ mod tests;
 
 pub(crate) use cache::Store;
 pub(crate) use claim::Claim;
+pub(crate) use draft::Work;
 pub use error::Error;
 pub(crate) use key::Key;
 pub(crate) use record::checksum;

@@ -1,9 +1,17 @@
 //! What is known about a cached file, kept beside it: the proof that it is whole.
 
-use std::{fs::File, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use super::Error;
 
 /// Checksum and size, and the times of the file when its content was last compared with them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +44,60 @@ pub(crate) enum Verdict {
     Corrupted,
 }
 
+/// Use is noted no more often than this.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Record {
+    /// Where the record of a file lies.
+    pub(super) fn path(file: &Path) -> PathBuf {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".json");
+        name.into()
+    }
+
+    /// The record of a file; an unreadable one is as good as none.
+    pub(super) fn read(file: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(Self::path(file)).ok()?).ok()
+    }
+
+    /// Keeps the record of a file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn write(&self, file: &Path) -> Result<(), Error> {
+        let path = Self::path(file);
+        let text = serde_json::to_vec_pretty(self).expect("a record is plain data");
+        let error = || Error::io("write", &path);
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let mut draft = tempfile::NamedTempFile::new_in(directory).map_err(error())?;
+        draft.write_all(&text).map_err(error())?;
+        draft.as_file().sync_all().map_err(error())?;
+        draft
+            .persist(&path)
+            .map_err(|failed| error()(failed.error))?;
+        Ok(())
+    }
+
+    /// Notes that the file is in use: the time of the record is the time of the last use.
+    pub(super) fn note_use(file: &Path) {
+        if Self::idle(file).is_some_and(|idle| idle < DAY) {
+            return;
+        }
+        let noted = File::options()
+            .write(true)
+            .open(Self::path(file))
+            .and_then(|record| record.set_modified(SystemTime::now()));
+        if let Err(error) = noted {
+            tracing::debug!(file = %file.display(), %error, "use of a cached file is not noted");
+        }
+    }
+
+    /// For how long the file was not used.
+    pub(super) fn idle(file: &Path) -> Option<Duration> {
+        let used = fs::metadata(Self::path(file)).ok()?.modified().ok()?;
+        SystemTime::now().duration_since(used).ok()
+    }
+
     /// Reads the whole file.
     pub(crate) fn of(path: &Path, seconds: u64) -> io::Result<Self> {
         let mut file = File::open(path)?;

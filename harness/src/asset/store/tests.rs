@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{Error, Key, Store};
@@ -128,6 +128,29 @@ async fn a_file_without_a_record_is_made_again() {
 }
 
 #[tokio::test]
+async fn what_nobody_used_for_long_goes_when_its_successor_comes() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let (kept, old) = (Key::new("thing", ["kept"]), Key::new("thing", ["old"]));
+    for key in [&kept, &old] {
+        let made: Result<_, Error> = store
+            .get_or_make(key, |output| async move {
+                fs::write(&output, "x").map_err(Error::io("write", output))
+            })
+            .await;
+        made.unwrap();
+    }
+    let record = root.path().join("files").join(format!("{old}.json"));
+    let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 60 * 60);
+    let file = fs::File::options().write(true).open(record).unwrap();
+    file.set_modified(month_ago).unwrap();
+    make(&store, "new").await.unwrap();
+    assert!(store.find(&kept).await.unwrap().is_some());
+    assert!(store.find(&old).await.unwrap().is_none());
+    assert_eq!(list(root.path(), "files").len(), 4);
+}
+
+#[tokio::test]
 async fn a_failure_leaves_nothing_behind() {
     let root = tempfile::tempdir().unwrap();
     let store = store(root.path());
@@ -175,6 +198,15 @@ async fn a_full_disk_says_so_and_leaves_nothing_behind() {
     assert!(error.to_string().contains("VCLUSTER_TEST_CACHE"), "{error}");
     assert!(list(root.path(), "partial").is_empty());
     assert!(list(root.path(), "files").is_empty());
+}
+
+#[test]
+fn too_little_space_is_told_before_the_work() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    store.check_space(1).unwrap();
+    let error = store.check_space(u64::MAX).unwrap_err();
+    assert!(error.to_string().contains("MB are needed"), "{error}");
 }
 
 #[tokio::test]

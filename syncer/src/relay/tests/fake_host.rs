@@ -7,9 +7,9 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
-    body::{Bytes, Incoming},
+    body::{Bytes, Frame, Incoming},
     server::conn::http1,
     service::service_fn,
 };
@@ -29,6 +29,13 @@ pub(super) fn full(status: u16, text: impl Into<Bytes>) -> Response<HostBody> {
     let mut response = Response::new(Full::new(text.into()).boxed_unsync());
     *response.status_mut() = status.try_into().unwrap();
     response
+}
+
+/// An answer that comes in pieces of `size` bytes.
+pub(super) fn of_chunks(text: &'static str, size: usize) -> Response<HostBody> {
+    let chunks = text.as_bytes().chunks(size);
+    let frames = chunks.map(|chunk| Ok(Frame::data(Bytes::from_static(chunk))));
+    Response::new(StreamBody::new(futures::stream::iter(frames)).boxed_unsync())
 }
 
 /// A request as the host saw it.

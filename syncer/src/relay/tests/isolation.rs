@@ -228,7 +228,8 @@ fn pods_are_found_by_their_virtual_names_and_uids_on_their_nodes_only() {
 #[case::profile("/debug/pprof/heap")]
 #[case::hosts_api("/api/v1/namespaces/kube-system/secrets")]
 #[case::host_node_proxy("/api/v1/nodes/node-1/proxy/pods")]
-#[case::metrics("/metrics/cadvisor")]
+#[case::metrics_of_another_kind("/metrics/slis")]
+#[case::container_stats("/stats/container")]
 #[tokio::test]
 async fn what_is_not_the_tenants_is_not_asked_for(#[case] path: &str) {
     let rig = Rig::with_pod(|_| full(200, "secret")).await;

@@ -4,6 +4,7 @@ mod api_server;
 mod fake_host;
 mod faults;
 mod isolation;
+mod node;
 mod pki;
 mod requests;
 mod rig;
@@ -20,12 +21,24 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::identity::tests::meta;
+use super::{
+    directory::{ApiServer, Directory},
+    identity::tests::{meta, names},
+};
 use crate::labels;
 
 /// The node that carries all pods here.
 pub(super) const NODE: &str = "node-1";
 pub(super) const NODE_ADDRESS: &str = "172.18.0.3";
+
+/// A directory that knows nothing yet.
+pub(super) fn directory() -> Directory {
+    let api = ApiServer {
+        address: [10, 96, 17, 1].into(),
+        service: "test".to_owned(),
+    };
+    Directory::new(names(), api)
+}
 
 /// The twin of `default/NAME`, running at `address`.
 pub(super) fn pod(name: &str, address: &str) -> Pod {

@@ -118,7 +118,8 @@ impl Rig {
     /// The status and the body of the answer to a GET.
     pub(super) async fn get(&self, path: &str) -> (u16, String) {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        let response = self.kubelet().await.send(request).await.unwrap();
+        let mut kubelet = self.kubelet().await;
+        let response = kubelet.send(request).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

@@ -1,0 +1,13 @@
+//! What the commands do.
+
+mod cluster;
+mod delete;
+mod doctor;
+mod host;
+mod hosts;
+mod kubeconfig;
+mod logs;
+mod prune;
+mod run;
+
+pub(crate) use run::run;

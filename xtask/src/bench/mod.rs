@@ -1,0 +1,14 @@
+//! How fast and how large: host, virtual clusters, syncer.
+
+mod cluster;
+mod host;
+mod machine;
+mod measurement;
+mod memory;
+mod objects;
+mod report;
+mod run;
+mod sightings;
+mod sync;
+
+pub(crate) use run::run;

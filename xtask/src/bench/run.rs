@@ -1,0 +1,72 @@
+//! All benchmarks, one after the other: two at a time would measure each other.
+
+use std::fs;
+
+use anyhow::Context as _;
+use vcluster_harness::{
+    asset::{Assets, Component},
+    host::{self, Engine},
+    progress::Progress,
+    settings::Settings,
+};
+
+use super::{
+    cluster::Bench, host as host_bench, machine::Machine, measurement::Figures, report::Report,
+};
+use crate::{arguments::BenchArguments, setup};
+
+/// Measures everything and prints it.
+pub(crate) async fn run(arguments: &BenchArguments) -> anyhow::Result<Report> {
+    let settings = Settings::from_process()?;
+    let progress = Progress::detect();
+    setup::prepare_machine(&settings, &progress).await?;
+    let assets = Assets::new(&settings, progress.clone());
+    let images = setup::prepare_images(&assets).await?;
+    let engine = Engine::connect().await?;
+    let mut figures = Figures::default();
+
+    let runs = arguments.runs;
+    for run in (1..=runs).filter(|_| !arguments.no_host) {
+        let step = progress.step(format!("host {run} of {runs}"));
+        let node = &images.node.0.reference;
+        host_bench::measure(&engine, node, &Progress::silent(), &mut figures).await?;
+        step.done();
+    }
+
+    let host = host::shared(&settings, &assets, &progress).await?;
+    let version = host.client().await?.apiserver_version().await?.git_version;
+    let all: Vec<_> = images
+        .images
+        .into_iter()
+        .map(|(component, image, _)| (component, image))
+        .collect();
+    let loaded: Vec<_> = all.iter().map(|(_, image)| image.clone()).collect();
+    host.load(&loaded).await?;
+    let (_, shell) = all
+        .iter()
+        .find(|(component, _)| *component == Component::Shell)
+        .context("no image with a shell")?;
+    let bench = Bench {
+        engine: &engine,
+        host: &host,
+        assets: &assets,
+        image: &shell.reference,
+    };
+    for run in 1..=runs {
+        let step = progress.step(format!("virtual cluster {run} of {runs}"));
+        let name = format!("bench-{}-{run}", std::process::id());
+        Box::pin(bench.measure(&name, &mut figures)).await?;
+        step.done();
+    }
+
+    let report = Report {
+        machine: Machine::detect(engine.docker(), &version).await?,
+        results: figures.measurements(),
+    };
+    if let Some(path) = &arguments.json {
+        let json = serde_json::to_string_pretty(&report)?;
+        fs::write(path, json + "\n")
+            .with_context(|| format!("could not write {}", path.display()))?;
+    }
+    Ok(report)
+}

@@ -14,9 +14,8 @@ use signal_hook::{
 };
 
 use crate::{
-    host,
+    cluster, host,
     live::{self, Live},
-    reaper,
 };
 
 /// nextest gives 10 s between SIGTERM and SIGKILL; the reaper does what is not done by then.
@@ -113,9 +112,9 @@ async fn delete_all(clusters: Vec<Live>) -> Vec<String> {
     join_all(deletions).await.into_iter().flatten().collect()
 }
 
-async fn delete(cluster: &Live) -> Result<(), Box<dyn std::error::Error>> {
-    let host = host::client(&cluster.host, "of the cluster").await?;
-    Ok(reaper::delete_namespace(&host, &cluster.namespace).await?)
+async fn delete(live: &Live) -> Result<(), Box<dyn std::error::Error>> {
+    let host = host::client(&live.host, "of the cluster").await?;
+    Ok(cluster::delete(&host, &live.namespace).await?)
 }
 
 fn count(number: usize) -> String {

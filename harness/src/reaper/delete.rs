@@ -1,20 +1,13 @@
-//! Deletes clusters on a host, found by label.
+//! Deletes what a session left on a host, and makes sure that it is gone.
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
-use k8s_openapi::{
-    api::core::v1::{Namespace, Pod},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
-use kube::{
-    Api, Client,
-    api::{DeleteParams, ListParams, Preconditions},
-    runtime::{conditions, wait},
-};
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, api::ListParams};
 use tracing::{info, warn};
 
-use crate::{deadline::Deadline, owner::key};
+use crate::{cluster, deadline::Deadline, owner::key};
 
 /// How long a host may be out of reach before it counts as gone.
 const UNREACHABLE: Duration = Duration::from_secs(15);
@@ -26,21 +19,16 @@ pub enum DeleteError {
     /// The host does not list its namespaces.
     #[error("could not list the namespaces of the host")]
     List(#[source] kube::Error),
-    /// One namespace.
-    #[error("could not delete namespace {namespace} on host")]
-    Namespace {
-        /// Which.
-        namespace: String,
-        /// Why.
-        source: kube::Error,
-    },
-    /// They are still there.
-    #[error("{} still there after {:.0} s: {}", count(namespaces.len()), limit.as_secs_f64(), namespaces.join(", "))]
-    StillThere {
-        /// Which.
-        namespaces: Vec<String>,
-        /// How long it was waited.
-        limit: Duration,
+    /// Some clusters stay.
+    #[error("{count} of {of} clusters could not be deleted")]
+    Clusters {
+        /// How many stay.
+        count: usize,
+        /// How many there were.
+        of: usize,
+        /// What happened to the first of them.
+        #[source]
+        first: cluster::DeleteError,
     },
 }
 
@@ -60,88 +48,32 @@ pub(super) async fn session(
     remove(host, late, deadline).await
 }
 
-/// Deletes one namespace and what runs in it; the host completes it. Not found is success, and so is
-/// another namespace under the same name.
-pub(super) async fn namespace(host: &Client, namespace: &Namespace) -> Result<(), DeleteError> {
-    let name = namespace.metadata.name.clone().unwrap_or_default();
-    let failed = |source| DeleteError::Namespace {
-        namespace: name.clone(),
-        source,
-    };
-    let only_this = DeleteParams::background().preconditions(Preconditions {
-        uid: namespace.metadata.uid.clone(),
-        resource_version: None,
-    });
-    let deleted = Api::<Namespace>::all(host.clone())
-        .delete(&name, &only_this)
-        .await;
-    match deleted {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
-            return Ok(());
-        }
-        Err(error) => return Err(failed(error)),
-        Ok(_) => {}
-    }
-    // Nothing new appears in a namespace that ends; what is there need not take its grace period.
-    let pods = Api::<Pod>::namespaced(host.clone(), &name);
-    let at_once = DeleteParams::default().grace_period(1);
-    match pods
-        .delete_collection(&at_once, &ListParams::default())
-        .await
-    {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(failed(error)),
-        Ok(_) => Ok(()),
-    }
-}
-
-/// Deletes a namespace by name, whichever it is.
-pub(crate) async fn by_name(host: &Client, name: &str) -> Result<(), DeleteError> {
-    let object = Namespace {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            ..ObjectMeta::default()
-        },
-        ..Namespace::default()
-    };
-    namespace(host, &object).await
-}
-
+/// Deletes all of them side by side, whatever becomes of the others, and waits until they are gone.
 async fn remove(
     host: &Client,
     namespaces: Vec<Namespace>,
     deadline: Deadline,
 ) -> Result<(), DeleteError> {
-    if namespaces.is_empty() {
-        return Ok(());
-    }
     let names = names(&namespaces);
-    info!(namespaces = names.join(" "), "deleting");
-    try_join_all(namespaces.iter().map(|found| namespace(host, found))).await?;
-    let gone = try_join_all(
-        namespaces
-            .iter()
-            .map(|namespace| wait_until_gone(host, namespace)),
-    );
-    if let Ok(Ok(_)) = tokio::time::timeout(deadline.remaining(), gone).await {
-        info!(elapsed = ?deadline.elapsed(), "deleted");
-        Ok(())
-    } else {
-        Err(DeleteError::StillThere {
-            namespaces: names,
-            limit: deadline.limit(),
-        })
-    }
-}
-
-async fn wait_until_gone(host: &Client, namespace: &Namespace) -> Result<(), wait::Error> {
-    let api = Api::<Namespace>::all(host.clone());
-    let (Some(name), Some(uid)) = (&namespace.metadata.name, &namespace.metadata.uid) else {
+    if names.is_empty() {
         return Ok(());
-    };
-    wait::await_condition(api, name, conditions::is_deleted(uid))
-        .await
-        .map(drop)
+    }
+    info!(namespaces = names.join(" "), "deleting");
+    let ends = join_all(names.iter().map(async |name| {
+        cluster::delete(host, name).await?;
+        cluster::wait_until_gone(host, name, deadline).await
+    }));
+    let of = names.len();
+    let mut failures: Vec<_> = ends.await.into_iter().filter_map(Result::err).collect();
+    if failures.is_empty() {
+        info!(elapsed = ?deadline.elapsed(), "deleted");
+        return Ok(());
+    }
+    Err(DeleteError::Clusters {
+        count: failures.len(),
+        of,
+        first: failures.swap_remove(0),
+    })
 }
 
 /// A host that restarts comes back; one that was removed does not.
@@ -164,7 +96,7 @@ async fn reach(
     }
 }
 
-/// The namespaces that match a selector and are not going already.
+/// The namespaces that match a selector, also those that are going already.
 pub(super) async fn list(host: &Client, selector: &str) -> Result<Vec<Namespace>, DeleteError> {
     let params = ListParams::default().labels(selector);
     let list = Api::<Namespace>::all(host.clone())
@@ -183,11 +115,4 @@ fn names(namespaces: &[Namespace]) -> Vec<String> {
         .iter()
         .filter_map(|namespace| namespace.metadata.name.clone())
         .collect()
-}
-
-fn count(number: usize) -> String {
-    match number {
-        1 => "1 namespace".to_owned(),
-        number => format!("{number} namespaces"),
-    }
 }

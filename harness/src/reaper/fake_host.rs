@@ -71,6 +71,7 @@ impl FakeHost {
         namespace.metadata.resource_version = Some("1".to_owned());
         let labels = namespace.metadata.labels.get_or_insert_default();
         labels.insert(key::MANAGED_BY.to_owned(), key::MANAGED_BY_US.to_owned());
+        labels.insert(key::CLUSTER.to_owned(), name.clone());
         let value = serde_json::to_value(namespace).unwrap();
         self.state.namespaces.lock().unwrap().insert(name, value);
     }
@@ -229,19 +230,26 @@ impl State {
     }
 }
 
-/// Enough of selectors: `labelSelector=key%3Dvalue` and `fieldSelector=metadata.name%3Dname`.
+/// Enough of selectors: `labelSelector=key%3Dvalue%2Ckey` and `fieldSelector=metadata.name%3Dname`.
 fn is_selected(object: &Value, query: &str) -> bool {
+    let metadata = &object["metadata"];
     query.split('&').all(|part| {
-        let part = part.replace("%2F", "/").replace("%3D", "=");
-        let Some((selector, rest)) = part.split_once('=') else {
-            return true;
-        };
-        let Some((key, value)) = rest.split_once('=') else {
-            return true;
-        };
-        match selector {
-            "labelSelector" => object["metadata"]["labels"][key] == value,
-            "fieldSelector" => object["metadata"]["name"] == value,
+        let part = part
+            .replace("%2F", "/")
+            .replace("%3D", "=")
+            .replace("%2C", ",");
+        match part.split_once('=') {
+            Some(("labelSelector", selectors)) => {
+                selectors
+                    .split(',')
+                    .all(|selector| match selector.split_once('=') {
+                        Some((key, value)) => metadata["labels"][key] == value,
+                        None => !metadata["labels"][selector].is_null(),
+                    })
+            }
+            Some(("fieldSelector", selector)) => {
+                selector.strip_prefix("metadata.name=") == metadata["name"].as_str()
+            }
             _ => true,
         }
     })

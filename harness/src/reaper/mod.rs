@@ -13,6 +13,7 @@ mod sweep;
 mod tests;
 mod watch;
 
+pub(crate) use self::renew::TIED_FOR;
 pub use self::{
     delete::DeleteError,
     order::Order,
@@ -20,4 +21,3 @@ pub use self::{
     sweep::{Leftover, Reaper, SweepError, sweep_once},
     watch::run_if_asked,
 };
-pub(crate) use self::{delete::by_name as delete_namespace, renew::TIED_FOR};

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::delete::{self, DeleteError};
 use crate::{
+    cluster,
     lease::Runs,
     owner::{Evidence, Owner, Place, Presence, Verdict, clock, judge, key, presence},
     settings::Settings,
@@ -33,7 +34,6 @@ pub struct Leftover {
     pub owner: Owner,
     /// Why it may go.
     pub verdict: Verdict,
-    object: Namespace,
 }
 
 /// A sweep that could not be finished.
@@ -52,7 +52,7 @@ pub enum SweepError {
         of: usize,
         /// What happened to the first of them.
         #[source]
-        first: DeleteError,
+        first: cluster::DeleteError,
     },
 }
 
@@ -70,7 +70,12 @@ impl Reaper {
     /// # Errors
     /// The host does not answer.
     pub async fn survey(&self, host: &Client) -> Result<Vec<Leftover>, SweepError> {
-        let selector = format!("{}={}", key::MANAGED_BY, key::MANAGED_BY_US);
+        let selector = format!(
+            "{}={},{}",
+            key::MANAGED_BY,
+            key::MANAGED_BY_US,
+            key::CLUSTER
+        );
         let found = delete::list(host, &selector)
             .await
             .map_err(SweepError::Survey)?;
@@ -79,7 +84,7 @@ impl Reaper {
         Ok(found
             .into_iter()
             .filter(|object| !is_going(object))
-            .filter_map(|object| self.leftover(object, now))
+            .filter_map(|object| self.leftover(&object, now))
             .collect())
     }
 
@@ -97,7 +102,7 @@ impl Reaper {
                     reason = %leftover.verdict,
                     "deleting a leftover"
                 );
-                delete::namespace(host, &leftover.object)
+                cluster::delete(host, &leftover.namespace)
                     .await
                     .map(|()| leftover)
             })
@@ -122,7 +127,7 @@ impl Reaper {
     }
 
     /// What has no readable owner is not ours to judge.
-    fn leftover(&self, object: Namespace, now: jiff::Timestamp) -> Option<Leftover> {
+    fn leftover(&self, object: &Namespace, now: jiff::Timestamp) -> Option<Leftover> {
         let owner = match Owner::of(&object.metadata) {
             Ok(owner) => owner?,
             Err(error) => {
@@ -141,7 +146,6 @@ impl Reaper {
             namespace: object.metadata.name.clone().unwrap_or_default(),
             owner,
             verdict,
-            object,
         })
     }
 }

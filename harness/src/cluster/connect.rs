@@ -13,7 +13,7 @@ use super::{
     phases::Phases,
     virtual_cluster::Origin,
 };
-use crate::{host::HostCluster, pki::Access};
+use crate::{host::HostCluster, owner::Owner, pki::Access};
 
 /// The port behind the Service; every distro is told to use it.
 const API_PORT: u16 = 6443;
@@ -59,6 +59,7 @@ async fn find(host: &HostCluster, name: &str, phases: &Phases) -> Result<Virtual
         names,
         distro: record.distro,
         version: record.version,
+        owner: record.owner.unwrap_or_else(Owner::standing),
         host: host.clone(),
         host_config: host.config().await?,
         assets: None,

@@ -1,19 +1,10 @@
-//! Starts a cluster: steps in their order. Everything that is made lies in the namespace or is owned
-//! by it, so deleting the namespace undoes every step.
-
-use std::fmt::Debug;
+//! The steps of a start, in their order. Everything that is made lies in the namespace or is owned by
+//! it, so deleting the namespace undoes every step.
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::core::v1::{Namespace, Service},
-    serde::{Serialize, de::DeserializeOwned},
-};
-use kube::{
-    Api, Client, Resource,
-    api::{Patch, PatchParams, PostParams},
-    core::NamespaceResourceScope,
-};
+use k8s_openapi::api::core::v1::{Namespace, Service};
+use kube::Client;
 use tracing::debug;
 use vcluster_syncer::config::SyncConfig;
 
@@ -24,10 +15,11 @@ use super::{
     control_plane::{Watch, account_exists, api_ready, syncer_ready},
     delete::wait_until_gone,
     endpoint::Endpoint,
-    error::{Cause, Failure, Step, request},
+    error::{Cause, Failure, Step},
     names::Names,
     objects::{self, Exposure, Images},
     phases::{Phase, Phases},
+    request::Requests,
     sightings::Sightings,
 };
 use crate::{
@@ -35,11 +27,9 @@ use crate::{
     deadline::Deadline,
     distro::ControlPlane,
     host::HostCluster,
-    pki::{Pki, ServerNames},
+    pki::{self, Pki, ServerNames},
     version::KubernetesVersion,
 };
-
-const FIELD_MANAGER: &str = "vcluster-test";
 
 /// A start under way: what was asked for, and what is known by now.
 pub(super) struct Launch<'a> {
@@ -53,58 +43,40 @@ pub(super) struct Launch<'a> {
     pub(super) deadline: Deadline,
 }
 
+/// What a control plane needs to run, made on the host.
+#[derive(Debug)]
+pub(super) struct Made {
+    control_plane: ControlPlane,
+    pki: Pki,
+    service: Service,
+}
+
 impl Launch<'_> {
     /// Makes the namespace, before which there is nothing to undo. One that is on its way out is
     /// waited for.
     pub(super) async fn namespace(&self) -> Result<Namespace, Failure> {
         let (distro, owner) = (self.options.distro.name(), &self.options.owner);
         let namespace = objects::namespace(self.names, distro, self.version, owner);
+        let requests = self.requests();
         let created = self.within(async {
-            if let Some(created) = self.try_namespace(&namespace).await? {
+            if let Some(created) = requests.namespace(&namespace).await? {
                 return Ok(created);
             }
             let name = self.names.namespace();
             debug!(namespace = name, "waiting for its predecessor to go");
             wait_until_gone(&self.client, name, self.deadline).await?;
-            let created = self.try_namespace(&namespace).await?;
-            created.ok_or_else(|| self.exists())
+            let created = requests.namespace(&namespace).await?;
+            created.ok_or_else(|| requests.exists())
         });
         created.await.map_err(Failure::at(Step::Namespace))
     }
 
-    /// `None` when there is one that is being deleted.
-    async fn try_namespace(&self, namespace: &Namespace) -> Result<Option<Namespace>, Cause> {
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        let name = self.names.namespace();
-        match api.create(&parameters(), namespace).await {
-            Ok(created) => Ok(Some(created)),
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                let found = api.get_metadata_opt(name).await;
-                let found = found.map_err(request(format!("read namespace {name} on host")))?;
-                let stays = |found: &kube::core::PartialObjectMeta<Namespace>| {
-                    found.metadata.deletion_timestamp.is_none()
-                };
-                if found.as_ref().is_some_and(stays) {
-                    return Err(self.exists());
-                }
-                Ok(None)
-            }
-            Err(error) => Err(request(format!("create namespace {name} on host"))(error)),
-        }
-    }
-
-    fn exists(&self) -> Cause {
-        Cause::Exists {
-            namespace: self.names.namespace().to_owned(),
-        }
-    }
-
-    /// Fills the namespace and waits until the cluster can be used.
-    pub(super) async fn fill(
+    /// Claims addresses and makes everything but the pod, which needs the images.
+    pub(super) async fn make(
         &self,
         namespace: &Namespace,
         phases: &mut Phases,
-    ) -> Result<Connection, Failure> {
+    ) -> Result<Made, Failure> {
         let claimant = Claimant {
             host: &self.client,
             names: self.names,
@@ -115,25 +87,29 @@ impl Launch<'_> {
         let claim = claim.await.map_err(Failure::at(Step::Address))?;
         phases.pass(Phase::Address);
 
+        let pki = self.pki(&claim).map_err(Failure::at(Step::Objects))?;
         let range = claim.addressing.range();
         let control_plane = self.options.describe(self.version, range);
-        let pki = self
-            .pki(&claim)
-            .map_err(|error| Failure::at(Step::Objects)(Cause::from(error)))?;
-        self.within(Box::pin(self.objects(
-            namespace,
-            &claim,
-            &control_plane,
-            &pki,
-        )))
-        .await
-        .map_err(Failure::at(Step::Objects))?;
+        let objects = Box::pin(self.objects(namespace, &claim, &control_plane, &pki));
+        let made = self.within(objects).await;
+        made.map_err(Failure::at(Step::Objects))?;
         phases.pass(Phase::Objects);
+        Ok(Made {
+            control_plane,
+            pki,
+            service: claim.service,
+        })
+    }
 
-        let connection = self.connect(&claim.service, &control_plane, &pki);
-        let connection = self.within(connection);
-        let connection = connection.await.map_err(Failure::at(Step::Connect))?;
-        self.wait(&connection, &control_plane, phases).await?;
+    /// Makes the pod and waits until the cluster can be used.
+    pub(super) async fn run(&self, made: Made, phases: &mut Phases) -> Result<Connection, Failure> {
+        let set = objects::stateful_set(self.names, &made.control_plane, self.images);
+        let created = self.within(self.requests().create(&set)).await;
+        created.map_err(Failure::at(Step::Objects))?;
+        let connection = self.within(self.connect(&made)).await;
+        let connection = connection.map_err(Failure::at(Step::Connect))?;
+        self.wait(&connection, made.control_plane.ready_path, phases)
+            .await?;
         Ok(connection)
     }
 
@@ -144,46 +120,40 @@ impl Launch<'_> {
         control_plane: &ControlPlane,
         pki: &Pki,
     ) -> Result<(), Cause> {
-        let names = self.names;
+        let (names, requests) = (self.names, self.requests());
         let sync = self.sync_config(claim);
         let access = objects::access(names, namespace, &sync);
         let kubeconfig = objects::kubeconfig_secret(names, pki)?;
         let config = objects::config_map(names, control_plane, &sync)?;
         let pki = objects::pki_secret(names, pki);
+        let slice = objects::slice_patch(&claim.addressing);
         let [syncer, workload] = &access.accounts;
         tokio::try_join!(
-            self.create(&pki),
-            self.create(&kubeconfig),
-            self.create(&config),
-            self.create(syncer),
-            self.create(workload),
-            self.create(&access.role),
-            self.create(&access.role_binding),
-            self.create_global(&access.cluster_role),
-            self.create_global(&access.cluster_role_binding),
-            self.record(claim),
-        )?;
-        // Last: a pod that finds its account or its volumes missing is tried again seconds later.
-        self.create(&objects::stateful_set(names, control_plane, self.images))
-            .await
+            requests.create(&pki),
+            requests.create(&kubeconfig),
+            requests.create(&config),
+            requests.create(syncer),
+            requests.create(workload),
+            requests.create(&access.role),
+            requests.create(&access.role_binding),
+            requests.create_global(&access.cluster_role),
+            requests.create_global(&access.cluster_role_binding),
+            requests.annotate(&slice),
+        )
+        .map(drop)
     }
 
-    async fn connect(
-        &self,
-        service: &Service,
-        control_plane: &ControlPlane,
-        pki: &Pki,
-    ) -> Result<Connection, Cause> {
+    async fn connect(&self, made: &Made) -> Result<Connection, Cause> {
         let node = self.host.endpoint_address();
-        let port = control_plane.api_port;
-        let endpoint = Endpoint::open(node, service, self.names, &self.client, port).await?;
-        Connection::new(self.names.cluster(), pki.admin(), endpoint).await
+        let port = made.control_plane.api_port;
+        let endpoint = Endpoint::open(node, &made.service, self.names, &self.client, port).await?;
+        Connection::new(self.names.cluster(), made.pki.admin(), endpoint).await
     }
 
     async fn wait(
         &self,
         connection: &Connection,
-        control_plane: &ControlPlane,
+        ready_path: &str,
         phases: &mut Phases,
     ) -> Result<(), Failure> {
         let seen = Sightings::default();
@@ -193,7 +163,7 @@ impl Launch<'_> {
         let cluster = connection
             .impatient_client()
             .map_err(Failure::at(Step::ControlPlane))?;
-        let ready = api_ready(&cluster, control_plane.ready_path, &seen);
+        let ready = api_ready(&cluster, ready_path, &seen);
         watch
             .until(remaining("the API server"), phases, ready)
             .await
@@ -207,21 +177,25 @@ impl Launch<'_> {
             .map_err(Failure::at(Step::Account))?;
         phases.pass(Phase::Account);
 
-        let mut host = config_of(self.host).await?;
-        host.default_retry = false;
-        let host = Client::try_from(host)
-            .map_err(|error| Failure::at(Step::Syncer)(Cause::Client(error)))?;
+        let host = self.impatient_host().await;
+        let host = host.map_err(Failure::at(Step::Syncer))?;
         let syncer = syncer_ready(&host, self.names, &seen);
         watch
             .until(remaining("the syncer"), phases, syncer)
             .await
             .map_err(Failure::at(Step::Syncer))?;
         phases.pass(Phase::Syncer);
-        debug!(cluster = self.names.cluster(), %phases, "started");
         Ok(())
     }
 
-    fn pki(&self, claim: &Claim) -> Result<Pki, crate::pki::Error> {
+    /// A client of the host that reports what goes wrong instead of trying again.
+    async fn impatient_host(&self) -> Result<Client, Cause> {
+        let mut config = self.host.config().await?;
+        config.default_retry = false;
+        Client::try_from(config).map_err(Cause::Client)
+    }
+
+    fn pki(&self, claim: &Claim) -> Result<Pki, pki::Error> {
         let names = ServerNames {
             cluster: self.names.cluster(),
             namespace: self.names.namespace(),
@@ -249,46 +223,11 @@ impl Launch<'_> {
         }
     }
 
-    async fn record(&self, claim: &Claim) -> Result<(), Cause> {
-        let name = self.names.namespace();
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        let patch = objects::slice_patch(&claim.addressing);
-        api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .map(drop)
-            .map_err(request(format!("annotate namespace {name} on host")))
-    }
-
-    async fn create<K>(&self, object: &K) -> Result<(), Cause>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
-        let api = Api::namespaced(self.client.clone(), self.names.namespace());
-        Box::pin(self.create_in(&api, object)).await
-    }
-
-    async fn create_global<K>(&self, object: &K) -> Result<(), Cause>
-    where
-        K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
-    {
-        let api = Api::all(self.client.clone());
-        Box::pin(self.create_in(&api, object)).await
-    }
-
-    async fn create_in<K>(&self, api: &Api<K>, object: &K) -> Result<(), Cause>
-    where
-        K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
-    {
-        let kind = K::kind(&()).to_lowercase();
-        let name = object.meta().name.as_deref().unwrap_or_default();
-        api.create(&parameters(), object)
-            .await
-            .map(drop)
-            .map_err(request(format!("create {kind} {name} on host")))
+    fn requests(&self) -> Requests<'_> {
+        Requests {
+            host: &self.client,
+            names: self.names,
+        }
     }
 
     /// A request that hangs is the host's failure, not ours to wait for.
@@ -302,16 +241,5 @@ impl Launch<'_> {
                     last_seen: "no answer to a request".to_owned(),
                 })
             })
-    }
-}
-
-async fn config_of(host: &HostCluster) -> Result<kube::Config, Failure> {
-    host.config().await.map_err(Failure::at(Step::Syncer))
-}
-
-fn parameters() -> PostParams {
-    PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
     }
 }

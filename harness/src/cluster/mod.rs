@@ -14,7 +14,9 @@ mod names;
 mod objects;
 mod phases;
 mod record;
+mod request;
 mod sightings;
+mod start;
 mod virtual_cluster;
 
 pub use builder::{OnFailure, VirtualClusterBuilder};

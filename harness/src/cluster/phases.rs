@@ -76,9 +76,20 @@ impl Phases {
 
     /// Only the first time counts.
     pub(super) fn pass(&mut self, phase: Phase) {
+        self.pass_after(phase, self.started.elapsed());
+    }
+
+    /// For what was passed while something else was looked at.
+    pub(super) fn pass_after(&mut self, phase: Phase, elapsed: Duration) {
         if self.get(phase).is_none() {
-            self.passed.push((phase, self.started.elapsed()));
+            self.passed.push((phase, elapsed));
+            self.passed.sort_by_key(|(_, elapsed)| *elapsed);
         }
+    }
+
+    /// When the call was.
+    pub(super) fn clock(&self) -> Instant {
+        self.started
     }
 
     /// How long it is since the call.
@@ -94,7 +105,7 @@ impl Phases {
             .map(|(_, elapsed)| *elapsed)
     }
 
-    /// All that were passed, in the order in which they were.
+    /// All that were passed, earliest first.
     pub fn iter(&self) -> impl Iterator<Item = (Phase, Duration)> {
         self.passed.iter().copied()
     }

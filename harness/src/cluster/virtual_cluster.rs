@@ -45,6 +45,7 @@ pub(super) struct Origin {
     pub(super) names: Names,
     pub(super) distro: Option<String>,
     pub(super) version: Option<KubernetesVersion>,
+    pub(super) owner: Owner,
     pub(super) host: HostCluster,
     pub(super) host_config: kube::Config,
     pub(super) assets: Option<Assets>,
@@ -111,6 +112,11 @@ impl VirtualCluster {
     /// Its Kubernetes version, when the host's record says so.
     pub fn version(&self) -> Option<KubernetesVersion> {
         self.inner.origin.version
+    }
+
+    /// Whom it belonged to when it was started or connected to.
+    pub fn owner(&self) -> &Owner {
+        &self.inner.origin.owner
     }
 
     /// The host it runs on.

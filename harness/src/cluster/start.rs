@@ -1,0 +1,156 @@
+//! Starts a cluster and, when that fails, undoes what is there.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::try_join_all;
+use tracing::{info, warn};
+
+use super::{
+    OnFailure, VirtualCluster, VirtualClusterBuilder,
+    connection::Connection,
+    delete,
+    error::{Failure, Step},
+    launch::Launch,
+    names::Names,
+    objects::Images,
+    phases::{Phase, Phases},
+    virtual_cluster::Origin,
+};
+use crate::{
+    asset::{self, Assets, Component, Image},
+    deadline::Deadline,
+    host::HostCluster,
+    live::{self, Live, Registration},
+    version::KubernetesVersion,
+};
+
+/// How long the undoing of a failed start may hold up its error.
+const UNDO: Duration = Duration::from_secs(10);
+
+pub(super) async fn start(
+    options: &VirtualClusterBuilder,
+    host: &HostCluster,
+    assets: &Assets,
+    phases: &mut Phases,
+) -> Result<VirtualCluster, Failure> {
+    let names = Names::new(&options.name, &options.namespace);
+    let names = names.map_err(Failure::at(Step::Namespace))?;
+    let request = options
+        .version
+        .unwrap_or_else(|| options.distro.default_version());
+    let version = assets.resolve(request).await;
+    let version = version.map_err(Failure::at(Step::Images))?;
+    let range = host.service_range().await;
+    let range = range.map_err(Failure::at(Step::Host))?;
+    let described = options.describe(version, range);
+    let components = described.containers.iter().map(|container| container.image);
+    let (images, archives) = images(components, version, assets).await?;
+
+    let launch = Launch {
+        options,
+        names: &names,
+        version,
+        images: &images,
+        range,
+        host,
+        client: host.client().await.map_err(Failure::at(Step::Host))?,
+        deadline: Deadline::after("virtual cluster", options.timeout),
+    };
+    let host_config = host.config().await.map_err(Failure::at(Step::Host))?;
+    let registration = register(options, host);
+    match run(&launch, &archives, phases).await {
+        Ok(connection) => Ok(VirtualCluster::new(
+            Origin {
+                names,
+                distro: Some(options.distro.name().to_owned()),
+                version: Some(version),
+                owner: options.owner.clone(),
+                host: host.clone(),
+                host_config,
+                assets: Some(assets.clone()),
+                phases: phases.clone(),
+            },
+            connection,
+            registration,
+        )),
+        Err(failure) => {
+            if let Some(registration) = registration {
+                registration.deleted();
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// The images come to the host while the objects are made.
+async fn run(
+    launch: &Launch<'_>,
+    archives: &[Image],
+    phases: &mut Phases,
+) -> Result<Connection, Failure> {
+    let namespace = launch.namespace().await?;
+    phases.pass(Phase::Namespace);
+    let clock = phases.clock();
+    let load = async {
+        let loaded = launch.host.load(archives).await;
+        loaded.map_err(Failure::at(Step::Images))?;
+        Ok(clock.elapsed())
+    };
+    let made = async {
+        let (loaded, made) = tokio::try_join!(load, launch.make(&namespace, phases))?;
+        phases.pass_after(Phase::Images, loaded);
+        Box::pin(launch.run(made, phases)).await
+    };
+    let connection = Box::pin(made).await;
+    if connection.is_err() && launch.options.on_failure == OnFailure::Undo {
+        undo(launch).await;
+    }
+    connection
+}
+
+/// Finds all images. `CoreDNS` is one of them: it runs on the host as the tenant's pod.
+async fn images(
+    components: impl Iterator<Item = Component>,
+    version: KubernetesVersion,
+    assets: &Assets,
+) -> Result<(Images, Vec<Image>), Failure> {
+    let components = components.chain([Component::Syncer, Component::Coredns]);
+    let found = try_join_all(components.map(async |component| {
+        let image = assets.image(component, version).await?;
+        Ok::<_, asset::Error>((component, image))
+    }));
+    let found = found.await.map_err(Failure::at(Step::Images))?;
+    let references = found
+        .iter()
+        .map(|(component, image)| (*component, image.reference.clone()));
+    Ok((
+        references.collect(),
+        found.into_iter().map(|(_, image)| image).collect(),
+    ))
+}
+
+/// Only a cluster that ends with a process is that process's business when a signal comes.
+fn register(options: &VirtualClusterBuilder, host: &HostCluster) -> Option<Registration> {
+    options.owner.process.as_ref()?;
+    Some(live::register(Live {
+        name: options.name.clone(),
+        namespace: options.namespace.clone(),
+        host: Arc::new(host.kubeconfig().clone()),
+    }))
+}
+
+async fn undo(launch: &Launch<'_>) {
+    let namespace = launch.names.namespace();
+    let undone = tokio::time::timeout(UNDO, delete(&launch.client, namespace)).await;
+    match undone {
+        Ok(Ok(())) => info!(namespace, "undone"),
+        Ok(Err(error)) => {
+            warn!(
+                namespace,
+                error = &error as &dyn std::error::Error,
+                "not undone"
+            );
+        }
+        Err(_) => warn!(namespace, "not undone: the host does not answer"),
+    }
+}

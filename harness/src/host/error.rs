@@ -1,6 +1,6 @@
 //! What can go wrong with a host, and what to do about it.
 
-use std::{fmt::Write as _, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// A host could not be found, made, reached or used.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +130,17 @@ pub enum Error {
         waited: Duration,
         /// The end of its output so far.
         output: String,
+    },
+    /// A file in a node's container could not be read or written.
+    #[error("could not pack or unpack {path} of container {container}")]
+    File {
+        /// The container.
+        container: String,
+        /// The file.
+        path: String,
+        /// The failure.
+        #[source]
+        source: std::io::Error,
     },
     /// The host's container is not there any more.
     #[error(
@@ -332,14 +343,10 @@ impl Error {
 /// The last lines of a command's output, on lines of their own.
 fn tail(output: &str) -> String {
     const LINES: usize = 15;
-    let lines: Vec<&str> = output
+    let lines: Vec<String> = output
         .lines()
         .filter(|line| !line.trim().is_empty())
+        .map(|line| format!("\n  {line}"))
         .collect();
-    let mut text = String::new();
-    for line in &lines[lines.len().saturating_sub(LINES)..] {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "\n  {line}");
-    }
-    text
+    lines[lines.len().saturating_sub(LINES)..].concat()
 }

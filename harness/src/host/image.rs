@@ -16,7 +16,7 @@ use super::{
 use crate::deadline::Deadline;
 
 /// How long one image may take.
-const IMPORT: Duration = Duration::from_secs(300);
+const IMPORT: Duration = Duration::from_mins(5);
 
 /// Where a host keeps images.
 #[derive(Debug)]
@@ -146,13 +146,13 @@ impl NodeImages {
                 })?;
             import.input(file)
         } else {
-            import.input(self.from_engine(image.reference).await?)
+            import.input(self.exported(image.reference).await?)
         };
         self.node.run(import).await.map(drop)
     }
 
     /// The archive of an image that only the engine has.
-    async fn from_engine(
+    async fn exported(
         &self,
         reference: &str,
     ) -> Result<impl tokio::io::AsyncRead + Send + 'static, Error> {

@@ -6,11 +6,13 @@ mod crypto;
 mod engine;
 mod error;
 mod existing;
+mod files;
 mod image;
 pub mod kind;
 mod kubeconfig;
 mod lock;
 mod node;
+pub mod preflight;
 mod service_range;
 mod shared;
 

@@ -94,39 +94,6 @@ impl Node {
         }
     }
 
-    /// Reads a file; `None` when there is no such file.
-    pub(crate) async fn read(&self, path: &str) -> Result<Option<String>, Error> {
-        let [content] = self.read_all([path]).await?;
-        Ok(content)
-    }
-
-    /// Reads several files at once.
-    pub(crate) async fn read_all<const N: usize>(
-        &self,
-        paths: [&str; N],
-    ) -> Result<[Option<String>; N], Error> {
-        // Each file becomes a mark, its content and a zero byte.
-        let script =
-            r#"for f; do [ -f "$f" ] && printf 1 && cat "$f" || printf 0; printf '\0'; done"#;
-        let mut arguments = vec!["sh", "-c", script, "sh"];
-        arguments.extend(paths);
-        let output = self.run(Command::new(arguments)).await?;
-        let text = String::from_utf8_lossy(&output);
-        let mut contents = text
-            .split('\0')
-            .map(|part| part.strip_prefix('1').map(str::to_owned));
-        Ok(paths.map(|_| contents.next().flatten()))
-    }
-
-    /// Writes a file and the directories above it.
-    pub(crate) async fn write(&self, path: &str, content: &str) -> Result<(), Error> {
-        let script = r#"mkdir -p "$(dirname "$1")" && cat > "$1.new" && mv "$1.new" "$1""#;
-        let input = std::io::Cursor::new(content.as_bytes().to_vec());
-        self.run(Command::new(["sh", "-c", script, "sh", path]).input(input))
-            .await
-            .map(drop)
-    }
-
     async fn exec(
         &self,
         arguments: Vec<String>,

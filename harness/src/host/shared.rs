@@ -22,7 +22,7 @@ use crate::{
 pub const HOST_VERSION: VersionRequest = VersionRequest::Minor(1, 34);
 
 /// How long another process may take to make the host, its image included.
-const TURN: Duration = Duration::from_secs(2 * 60 * 60);
+const TURN: Duration = Duration::from_hours(2);
 /// How long a host that was stopped may take to come back before it is replaced.
 const RESUME: Duration = Duration::from_secs(90);
 /// How often a host that another process makes is looked at.
@@ -37,22 +37,18 @@ pub async fn shared(
     assets: &Assets,
     progress: &Progress,
 ) -> Result<HostCluster, Error> {
-    let version = match &settings.host {
-        HostChoice::Kubeconfig { path, context } => {
-            return existing::open(path, context.as_deref()).await;
-        }
-        HostChoice::Auto | HostChoice::Kind(_) => assets.resolve(HOST_VERSION).await,
-    };
-    let name = match (&settings.host, &version) {
-        (HostChoice::Kind(name), _) => name.clone(),
-        (_, Ok(version)) => shared_name(*version),
-        (_, Err(_)) => "vcluster-test".to_owned(),
+    if let HostChoice::Kubeconfig { path, context } = &settings.host {
+        return existing::open(path, context.as_deref()).await;
+    }
+    let resolved = assets.resolve(HOST_VERSION).await;
+    let version = resolved.map_err(unavailable("vcluster-test"))?;
+    let name = match &settings.host {
+        HostChoice::Kind(name) => name.clone(),
+        _ => shared_name(version),
     };
     let image = async || {
-        let version = version.as_ref().map_err(|error| error.to_string());
-        let version = *version.map_err(|error| unavailable(&name, error))?;
         let image = assets.node_image(version).await;
-        Ok(image.map_err(|error| unavailable(&name, error))?.reference)
+        Ok(image.map_err(unavailable(&name))?.reference)
     };
     let place = SharedPlace {
         engine: Engine::connect().await?,
@@ -70,8 +66,8 @@ pub fn shared_name(version: KubernetesVersion) -> String {
     format!("vcluster-test-{}-{}", version.major, version.minor)
 }
 
-fn unavailable(host: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::NoNodeImage {
+fn unavailable(host: &str) -> impl FnOnce(crate::asset::Error) -> Error {
+    move |source| Error::NoNodeImage {
         host: host.to_owned(),
         source: source.into(),
     }

@@ -1,4 +1,4 @@
-//! What a node image brings as manifests: its pod network and its storage.
+//! What a node image says of itself, and what it brings as manifests: pod network and storage.
 
 use kube::{
     Api, Client,
@@ -7,16 +7,36 @@ use kube::{
 };
 use serde::Deserialize as _;
 
-use super::super::{Error, node::Node};
+use super::super::{Engine, Error, files};
 
 const MANAGER: &str = "vcluster-test";
+const RELEASE: &str = "/kind/version";
 const NETWORK: &str = "/kind/manifests/default-cni.yaml";
 const STORAGE: &str = "/kind/manifests/default-storage.yaml";
 
-/// The pod network that the image installs as pods; `None` when the image has its network built in.
-pub(super) async fn network_manifest(node: &Node) -> Result<Option<String>, Error> {
-    let manifest = node.read(NETWORK).await?;
-    Ok(manifest.filter(|text| text.contains("DaemonSet")))
+/// What a node image says of itself.
+#[derive(Debug, Clone)]
+pub(super) struct ImageFacts {
+    /// Its Kubernetes, such as `v1.34.2`.
+    pub(super) release: String,
+    /// The pod network that it installs as pods; `None` when its network is built in.
+    pub(super) network: Option<String>,
+    /// Its storage; none when it brings none.
+    pub(super) storage: Vec<DynamicObject>,
+}
+
+impl ImageFacts {
+    /// Reads them from a container of the image, which need not run.
+    pub(super) async fn read(engine: &Engine, container: &str) -> Result<Self, Error> {
+        let read = |path| files::read(engine, container, path);
+        let (release, network, storage) =
+            tokio::try_join!(read(RELEASE), read(NETWORK), read(STORAGE))?;
+        Ok(Self {
+            release: release.unwrap_or_default().trim().to_owned(),
+            network: network.filter(|text| text.contains("DaemonSet")),
+            storage: parse(STORAGE, &storage.unwrap_or_default())?,
+        })
+    }
 }
 
 /// Fills in what kind's template leaves open, as kind does.
@@ -30,9 +50,9 @@ pub(super) fn network_objects(
         .replace("{{ .PodSubnet }}", pod_subnet);
     let mut objects = parse(NETWORK, &text)?;
     if manifest.contains("would you kindly patch this file") {
-        objects
-            .iter_mut()
-            .for_each(|object| tell_endpoint(object, endpoint));
+        for object in &mut objects {
+            tell_endpoint(object, endpoint);
+        }
     }
     Ok(objects)
 }
@@ -46,12 +66,6 @@ fn tell_endpoint(object: &mut DynamicObject, endpoint: &str) {
     if let Some(environment) = environment {
         environment.push(serde_json::json!({"name": "CONTROL_PLANE_ENDPOINT", "value": endpoint}));
     }
-}
-
-/// The storage of the image; none when it brings none.
-pub(super) async fn storage_objects(node: &Node) -> Result<Vec<DynamicObject>, Error> {
-    let text = node.read(STORAGE).await?.unwrap_or_default();
-    parse(STORAGE, &text)
 }
 
 /// The objects in a file of the image; empty documents are skipped.

@@ -2,12 +2,14 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        Engine, Error, HostCluster, cluster::HostFacts, image::ImageStore, kubeconfig, node::Node,
+        Engine, Error, HostCluster, cluster::HostFacts, files, image::ImageStore, kubeconfig,
+        node::Node,
     },
     container::API_PORT,
     find::{KindCluster, wiring},
@@ -27,15 +29,16 @@ const REACH: Duration = Duration::from_millis(300);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Completion {
-    /// The pod addresses, when the pod network is set up by us and has to be again after a restart.
-    pub(super) own_pod_network: Option<String>,
+    /// Are the routes between the nodes made by us, and have to be again after a restart?
+    pub(super) has_own_routes: bool,
 }
 
 impl Completion {
     /// Marks the cluster as complete. The last thing that is done to a new cluster.
     pub(super) async fn record(&self, control_plane: &Node) -> Result<(), Error> {
         let text = serde_json::to_string(self).unwrap_or_default();
-        control_plane.write(labels::READY_FILE, &text).await
+        let files = [(labels::READY_FILE, &*text)];
+        files::write(&control_plane.engine, &control_plane.name, &files).await
     }
 }
 
@@ -57,7 +60,7 @@ pub(in super::super) async fn is_up(
         return Ok(None);
     }
     let attached = attach(engine, cluster).await?;
-    if attached.lost_pod_network.is_some() {
+    if attached.has_lost_routes {
         return Ok(None);
     }
     let client = attached.host.client().await?;
@@ -74,10 +77,15 @@ pub(in super::super) async fn resume(
     let stopped = cluster.containers.iter().filter(|found| !found.is_running);
     nodes::start(engine, stopped.map(|found| found.name.as_str())).await?;
     let attached = attach(engine, cluster).await?;
+    let boots = attached
+        .nodes
+        .iter()
+        .map(|node| ready::booted(node, &cluster.name, attached.started, deadline));
+    try_join_all(boots).await?;
     let client = attached.host.client().await?;
     ready::api(&client, &cluster.name, deadline).await?;
-    if let Some(pods) = attached.lost_pod_network {
-        pod_network::join(&client, &cluster.name, &attached.nodes, &pods, deadline).await?;
+    if attached.has_lost_routes {
+        pod_network::join(&client, &cluster.name, &attached.nodes, deadline).await?;
     }
     let count = cluster.nodes().count();
     ready::ready(&client, &cluster.name, count, attached.started, deadline).await?;
@@ -89,7 +97,7 @@ struct Attached {
     host: HostCluster,
     nodes: Vec<Node>,
     started: Option<Timestamp>,
-    lost_pod_network: Option<String>,
+    has_lost_routes: bool,
 }
 
 async fn attach(engine: &Engine, cluster: &KindCluster) -> Result<Attached, Error> {
@@ -100,9 +108,12 @@ async fn attach(engine: &Engine, cluster: &KindCluster) -> Result<Attached, Erro
     let Some(control_plane) = nodes.first() else {
         return Err(unusable(cluster, "it has no node"));
     };
-    let [admin, completion, marker] = control_plane
-        .read_all([ADMIN_CONF, labels::READY_FILE, pod_network::MARKER])
-        .await?;
+    let read = |path| files::read(engine, &control_plane.name, path);
+    let (admin, completion, routes_of) = tokio::try_join!(
+        read(ADMIN_CONF),
+        read(labels::READY_FILE),
+        read(pod_network::ROUTES_OF),
+    )?;
     let Some(admin) = admin else {
         return Err(unusable(cluster, "kubeadm did not finish"));
     };
@@ -112,13 +123,12 @@ async fn attach(engine: &Engine, cluster: &KindCluster) -> Result<Attached, Erro
         return Err(unusable(cluster, "its maker did not finish"));
     }
     let started = wiring(engine, &control_plane.name).await?.started;
+    let has_own_routes = completion.is_some_and(|completion| completion.has_own_routes);
     Ok(Attached {
         host: assemble(engine, cluster, &admin, nodes.clone()).await?,
         nodes,
-        started,
-        lost_pod_network: completion
-            .and_then(|completion| completion.own_pod_network)
-            .filter(|_| marker.is_none()),
+        has_lost_routes: has_own_routes && routes_of.as_deref() != Some(&started),
+        started: started.parse().ok(),
     })
 }
 
@@ -129,7 +139,7 @@ pub(super) async fn of_new(
     nodes: &[Node],
 ) -> Result<HostCluster, Error> {
     let admin = match nodes.first() {
-        Some(control_plane) => control_plane.read(ADMIN_CONF).await?,
+        Some(control_plane) => files::read(engine, &control_plane.name, ADMIN_CONF).await?,
         None => None,
     };
     let admin = admin.ok_or_else(|| unusable(cluster, "kubeadm did not finish"))?;

@@ -119,7 +119,7 @@ fn host_config(
         binds: Some(binds),
         devices,
         network_mode: Some(network.to_owned()),
-        port_bindings: Some(ports.iter().map(binding).collect()),
+        port_bindings: Some(ports.iter().copied().map(binding).collect()),
         // Comes back with the engine, and otherwise tries once more at most.
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::ON_FAILURE),
@@ -129,7 +129,7 @@ fn host_config(
     }
 }
 
-fn binding(port: &Port) -> (String, Option<Vec<PortBinding>>) {
+fn binding(port: Port) -> (String, Option<Vec<PortBinding>>) {
     let binding = PortBinding {
         host_ip: Some("127.0.0.1".to_owned()),
         host_port: Some(port.host.map_or_else(String::new, |port| port.to_string())),

@@ -1,9 +1,13 @@
 //! Makes a kind cluster: containers, kubeadm, network, storage, and the wait until nodes are ready.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{
+    str::FromStr as _,
+    time::{Duration, Instant},
+};
 
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use futures::future::try_join_all;
+use ipnet::IpNet;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Node as KubernetesNode};
 use kube::{
     Api, Client,
@@ -13,12 +17,12 @@ use serde_json::json;
 
 use super::{
     super::{
-        Engine, Error, HostCluster,
+        Engine, Error, HostCluster, files,
         node::{Command, Node},
     },
-    addons,
+    addons::{self, ImageFacts},
     connect::{self, Completion},
-    container::{API_PORT, Machine},
+    container::API_PORT,
     find::find,
     kubeadm::{self, NodeFacts},
     machine, network, nodes,
@@ -32,8 +36,8 @@ use crate::{
 };
 
 /// Shares of the whole time for single steps, so that a step that hangs is named.
-const BOOT: Duration = Duration::from_secs(60);
-const KUBEADM: Duration = Duration::from_secs(120);
+const BOOT: Duration = Duration::from_mins(1);
+const KUBEADM: Duration = Duration::from_mins(2);
 
 /// Makes a kind cluster and waits until its nodes are ready and take pods.
 ///
@@ -78,81 +82,109 @@ async fn build(
     made: &mut Vec<String>,
 ) -> Result<HostCluster, Error> {
     let deadline = Deadline::after("kind host", options.timeout);
+    let mut phases = Phases::of(&options.name);
     network::ensure(engine).await?;
     let machine = machine::inspect(engine, options).await?;
     nodes::make(engine, options, &machine, made).await?;
+    let image = ImageFacts::read(engine, &made[0]).await?;
+    let version = version(&image.release, options)?;
+    if image.network.is_none() {
+        let pods = pod_subnet(options)?;
+        let files = pod_network::first_files(&pods, options.workers == 0);
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
+        try_join_all(made.iter().map(|id| files::write(engine, id, &files))).await?;
+    }
     nodes::start(engine, made.iter().map(String::as_str)).await?;
     let nodes = nodes::of_options(engine, options).await?;
+    phases.end("containers");
 
     step.detail("booting");
-    let manifest = addons::network_manifest(&nodes[0]).await?;
     let prepared = nodes.iter().enumerate().map(|(position, node)| {
-        prepare(
-            node,
-            position,
-            options,
-            &machine,
-            manifest.is_none(),
-            deadline,
-        )
+        let facts = NodeFacts {
+            name: &node.name,
+            role: nodes::role(position),
+            address: node.address,
+            release: &image.release,
+            version,
+            is_rootless: machine.is_rootless,
+        };
+        prepare(node, options, facts, deadline)
     });
     try_join_all(prepared).await?;
+    if image.network.is_none() && options.workers > 0 {
+        try_join_all(nodes.iter().map(pod_network::clear)).await?;
+    }
+    phases.end("boot");
 
     step.detail("kubeadm init");
     init(&nodes[0], deadline).await?;
+    phases.end("kubeadm init");
     let host = host(engine, options, &nodes).await?;
     let client = host.client().await?;
 
     step.detail("nodes, network and storage");
     let joined = try_join_all(nodes[1..].iter().map(|node| join(node, deadline)));
-    let networked = set_up_network(&client, options, &nodes, manifest.as_deref(), deadline);
-    let stored = store(&client, options, &nodes[0]);
+    let networked = set_up_network(&client, options, &nodes, &image, deadline);
+    let stored = addons::apply(&client, &options.name, &image.storage);
     let tuned = tune(&client, options, &nodes[0]);
     // All four go on together; the first failure ends the rest, which are undone with the containers.
     tokio::try_join!(joined, networked, stored, tuned)?;
+    phases.end("nodes, network and storage");
 
     step.detail("waiting for nodes");
     ready::ready(&client, &options.name, nodes.len(), None, deadline).await?;
-    let own_pod_network = manifest.is_none().then(|| options.pod_subnet.clone());
-    Completion { own_pod_network }.record(&nodes[0]).await?;
+    let has_own_routes = image.network.is_none() && options.workers > 0;
+    Completion { has_own_routes }.record(&nodes[0]).await?;
+    phases.end("ready");
     Ok(host)
+}
+
+/// Tells how long each phase took.
+struct Phases<'a> {
+    host: &'a str,
+    since: Instant,
+}
+
+impl<'a> Phases<'a> {
+    fn of(host: &'a str) -> Self {
+        Self {
+            host,
+            since: Instant::now(),
+        }
+    }
+
+    fn end(&mut self, step: &'static str) {
+        let elapsed = self.since.elapsed();
+        tracing::info!(
+            host = self.host,
+            step,
+            ?elapsed,
+            "a phase of a new host has ended"
+        );
+        self.since = Instant::now();
+    }
 }
 
 /// Boots a node and writes its configuration meanwhile.
 async fn prepare(
     node: &Node,
-    position: usize,
     options: &KindOptions,
-    machine: &Machine,
-    has_own_network: bool,
+    facts: NodeFacts<'_>,
     deadline: Deadline,
 ) -> Result<(), Error> {
-    let boot = ready::booted(node, &options.name, deadline.step("boot", BOOT));
-    let configure = async {
-        let release = node.read("/kind/version").await?.unwrap_or_default();
-        let release = release.trim();
-        let facts = NodeFacts {
-            name: &node.name,
-            role: nodes::role(position),
-            address: node.address,
-            release,
-            version: version(release, options)?,
-            is_rootless: machine.is_rootless,
-        };
-        node.write(kubeadm::PATH, &kubeadm::config(options, facts)?)
-            .await?;
-        if !has_own_network {
-            return Ok(());
-        }
-        if options.workers == 0 {
-            // Known beforehand, so the node is ready at once.
-            let own = pod_network::alone(node, &options.pod_subnet)?;
-            pod_network::set_up(node, &[own], &options.pod_subnet).await
-        } else {
-            pod_network::clear(node).await
-        }
-    };
-    tokio::try_join!(boot, configure).map(drop)
+    let configuration = kubeadm::config(options, facts)?;
+    let files = [(kubeadm::PATH, &*configuration)];
+    files::write(&node.engine, &node.name, &files).await?;
+    ready::booted(node, &options.name, None, deadline.step("boot", BOOT)).await
+}
+
+fn pod_subnet(options: &KindOptions) -> Result<IpNet, Error> {
+    let parsed = options.pod_subnet.parse();
+    parsed.map_err(|error: ipnet::AddrParseError| Error::Option {
+        option: "pod subnet",
+        value: options.pod_subnet.clone(),
+        reason: error.to_string(),
+    })
 }
 
 /// The version without what a build from between two releases adds to it.
@@ -196,23 +228,18 @@ async fn set_up_network(
     client: &Client,
     options: &KindOptions,
     nodes: &[Node],
-    manifest: Option<&str>,
+    image: &ImageFacts,
     deadline: Deadline,
 ) -> Result<(), Error> {
-    if let Some(manifest) = manifest {
+    if let Some(manifest) = &image.network {
         let endpoint = format!("{}-control-plane:{API_PORT}", options.name);
         let objects = addons::network_objects(manifest, &options.pod_subnet, &endpoint)?;
         return addons::apply(client, &options.name, &objects).await;
     }
     if nodes.len() > 1 {
-        pod_network::join(client, &options.name, nodes, &options.pod_subnet, deadline).await?;
+        pod_network::join(client, &options.name, nodes, deadline).await?;
     }
     Ok(())
-}
-
-async fn store(client: &Client, options: &KindOptions, node: &Node) -> Result<(), Error> {
-    let objects = addons::storage_objects(node).await?;
-    addons::apply(client, &options.name, &objects).await
 }
 
 /// A lone node takes load-balanced traffic too, and one DNS server is enough for a test host.

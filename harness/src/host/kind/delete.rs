@@ -11,7 +11,7 @@ use super::{
 };
 use crate::deadline::Deadline;
 
-const REMOVAL: Duration = Duration::from_secs(60);
+const REMOVAL: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Deletes the kind cluster called `name`; one that does not exist is deleted already.

@@ -199,8 +199,8 @@ pub(super) struct Wiring {
     pub(super) address: IpAddr,
     /// Where this machine reaches its API port.
     pub(super) api: Option<String>,
-    /// When it was started, by the engine's clock.
-    pub(super) started: Option<Timestamp>,
+    /// When it was started, as the engine writes it.
+    pub(super) started: String,
 }
 
 /// Looks up the addresses of a running container.
@@ -232,8 +232,7 @@ fn read_wiring(container: &ContainerInspectResponse) -> Option<Wiring> {
         .networks
         .as_ref()?
         .values()
-        .filter_map(|network| network.ip_address.as_deref()?.parse().ok())
-        .next()?;
+        .find_map(|network| network.ip_address.as_deref()?.parse().ok())?;
     let label = format!("desktop.docker.io/ports/{API_PORT}/tcp");
     // Docker Desktop may publish elsewhere than it says, and then says so in a label.
     let published = container
@@ -256,7 +255,8 @@ fn read_wiring(container: &ContainerInspectResponse) -> Option<Wiring> {
         started: container
             .state
             .as_ref()
-            .and_then(|state| state.started_at.as_ref()?.parse().ok()),
+            .and_then(|state| state.started_at.clone())
+            .unwrap_or_default(),
     })
 }
 

@@ -43,10 +43,7 @@ pub(super) async fn start(
     let starts = names.into_iter().map(|name| async move {
         match engine.docker().start_container(name, None).await {
             Ok(()) => Ok(()),
-            // It was started by somebody else.
-            Err(DockerError::DockerResponseServerError {
-                status_code: 304, ..
-            }) => Ok(()),
+            Err(source) if was_running(&source) => Ok(()),
             Err(source) if lacks_privileges(&source) => Err(Error::Privileges {
                 node: name.to_owned(),
                 source,
@@ -98,6 +95,17 @@ fn refused(options: &KindOptions, node: &str, source: DockerError) -> Error {
         },
         source => Error::engine("create container", node)(source),
     }
+}
+
+/// Somebody else was quicker.
+fn was_running(error: &DockerError) -> bool {
+    matches!(
+        error,
+        DockerError::DockerResponseServerError {
+            status_code: 304,
+            ..
+        }
+    )
 }
 
 /// The engine has no code for this, only texts of the layers below it.

@@ -70,7 +70,7 @@ impl Default for KindOptions {
             feature_gates: Vec::new(),
             pod_subnet: "10.244.0.0/16".to_owned(),
             service_subnet: "10.96.0.0/12".to_owned(),
-            timeout: Duration::from_secs(180),
+            timeout: Duration::from_mins(3),
             lock: None,
             retain: false,
         }

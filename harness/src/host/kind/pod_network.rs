@@ -1,6 +1,5 @@
-//! The pod network of nodes whose image brings no network of its own as a manifest: a CNI
-//! configuration per node, routes between the nodes, and masquerading towards the outside. Everything is
-//! replaced when done again, since a restarted node has lost its routes.
+//! The pod network of nodes whose image has it built in: a CNI configuration per node, and routes between
+//! the nodes, which are replaced when made again, since a restarted node has lost them.
 
 use std::net::IpAddr;
 
@@ -10,9 +9,12 @@ use k8s_openapi::api::core::v1::Node as KubernetesNode;
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::super::{
-    Error,
-    node::{Command, Node},
+use super::{
+    super::{
+        Error, files,
+        node::{Command, Node},
+    },
+    find::wiring,
 };
 use crate::{deadline::Deadline, wait};
 
@@ -24,29 +26,42 @@ pub(super) struct Member {
     pub(super) pods: IpNet,
 }
 
-/// Lies in memory: gone after a restart, as the routes are.
-pub(super) const MARKER: &str = "/run/vcluster-test-pod-network";
+/// When the routes were made: as long as the container has not been started since, they are there.
+pub(super) const ROUTES_OF: &str = "/kind/vcluster-test-routes-of";
 
-const CONFIGURATION: &str = "/etc/cni/net.d/10-vcluster-test.conflist";
+/// The image masquerades this range at every start.
+const RANGE: &str = "/kind/pod-subnet";
+
+/// The first name in the directory counts, so that what the image brings may stay.
+const CONFIGURATION: &str = "/etc/cni/net.d/00-vcluster-test.conflist";
+
+/// What to write into a node that has not been started yet. A node that is alone has all the addresses,
+/// and so is ready at once.
+pub(super) fn first_files(pods: &IpNet, is_alone: bool) -> Vec<(&'static str, String)> {
+    let mut files = vec![(RANGE, format!("{pods}\n"))];
+    if is_alone {
+        files.push((CONFIGURATION, configuration(pods)));
+    }
+    files
+}
 
 /// Takes away what the image configured, so that the node is not ready before its share is known.
 pub(super) async fn clear(node: &Node) -> Result<(), Error> {
-    node.run(Command::new(["sh", "-c", "rm -f /etc/cni/net.d/*"]))
-        .await
-        .map(drop)
+    let command = Command::new(["sh", "-c", "rm -f /etc/cni/net.d/*"]);
+    node.run(command).await.map(drop)
 }
 
 /// Sets up `node`, one of `members`.
-pub(super) async fn set_up(node: &Node, members: &[Member], pods: &str) -> Result<(), Error> {
+async fn set_up(node: &Node, members: &[Member]) -> Result<(), Error> {
     let Some(own) = members.iter().find(|member| member.node == node.name) else {
         return Ok(());
     };
-    node.run(Command::new(["sh", "-ec", &script(own, members, pods)]))
-        .await?;
-    node.run(Command::new(["sh", "-c", "rm -f /etc/cni/net.d/*"]))
-        .await?;
-    node.write(CONFIGURATION, &configuration(own)).await?;
-    node.write(MARKER, "").await
+    let script = routes(own, members);
+    node.run(Command::new(["sh", "-ec", &script])).await?;
+    let started = wiring(&node.engine, &node.name).await?.started;
+    let configuration = configuration(&own.pods);
+    let files = [(CONFIGURATION, &*configuration), (ROUTES_OF, &*started)];
+    files::write(&node.engine, &node.name, &files).await
 }
 
 /// Sets up all `nodes` once each of them has got its share.
@@ -54,31 +69,11 @@ pub(super) async fn join(
     client: &Client,
     cluster: &str,
     nodes: &[Node],
-    pods: &str,
     deadline: Deadline,
 ) -> Result<(), Error> {
-    let members = if let [only] = nodes {
-        vec![alone(only, pods)?]
-    } else {
-        shares(client, cluster, nodes, deadline).await?
-    };
-    try_join_all(nodes.iter().map(|node| set_up(node, &members, pods))).await?;
+    let members = shares(client, cluster, nodes, deadline).await?;
+    try_join_all(nodes.iter().map(|node| set_up(node, &members))).await?;
     Ok(())
-}
-
-/// A node that is alone has all the addresses.
-pub(super) fn alone(node: &Node, pods: &str) -> Result<Member, Error> {
-    Ok(Member {
-        node: node.name.clone(),
-        address: node.address,
-        pods: pods
-            .parse()
-            .map_err(|error: ipnet::AddrParseError| Error::Option {
-                option: "pod subnet",
-                value: pods.to_owned(),
-                reason: error.to_string(),
-            })?,
-    })
 }
 
 /// Waits for the shares that the controller manager gives the nodes.
@@ -115,8 +110,8 @@ fn share(node: Option<&KubernetesNode>) -> Option<IpNet> {
 
 /// Point to point rather than a bridge: all traffic passes the node's own rules, so service addresses
 /// work between pods of one node without the kernel's bridge filter.
-fn configuration(own: &Member) -> String {
-    let everywhere = match own.pods {
+fn configuration(pods: &IpNet) -> String {
+    let everywhere = match pods {
         IpNet::V4(_) => "0.0.0.0/0",
         IpNet::V6(_) => "::/0",
     };
@@ -131,7 +126,7 @@ fn configuration(own: &Member) -> String {
                     "type": "host-local",
                     // In memory, like the pods' sandboxes.
                     "dataDir": "/run/cni-ipam-state",
-                    "ranges": [[{"subnet": own.pods}]],
+                    "ranges": [[{"subnet": pods}]],
                     "routes": [{"dst": everywhere}],
                 },
             },
@@ -141,24 +136,11 @@ fn configuration(own: &Member) -> String {
     format!("{configuration:#}\n")
 }
 
-fn script(own: &Member, members: &[Member], pods: &str) -> String {
-    const CHAIN: &str = "VCLUSTER-TEST-MASQ";
-    let mut lines = vec![
-        "sysctl -qw net.ipv4.ip_forward=1".to_owned(),
-        format!("iptables -w -t nat -N {CHAIN} 2>/dev/null || iptables -w -t nat -F {CHAIN}"),
-        format!("iptables -w -t nat -A {CHAIN} -d {pods} -j RETURN"),
-        format!("iptables -w -t nat -A {CHAIN} -j MASQUERADE"),
-        format!(
-            "iptables -w -t nat -C POSTROUTING -s {0} -j {CHAIN} 2>/dev/null || \
-             iptables -w -t nat -A POSTROUTING -s {0} -j {CHAIN}",
-            own.pods
-        ),
-    ];
+fn routes(own: &Member, members: &[Member]) -> String {
+    let others = members.iter().filter(|member| member.node != own.node);
+    let mut lines = vec!["sysctl -qw net.ipv4.ip_forward=1".to_owned()];
     lines.extend(
-        members
-            .iter()
-            .filter(|member| member.node != own.node)
-            .map(|member| format!("ip route replace {} via {}", member.pods, member.address)),
+        others.map(|other| format!("ip route replace {} via {}", other.pods, other.address)),
     );
     lines.join("\n")
 }
@@ -178,11 +160,11 @@ mod tests {
     #[test]
     fn a_node_has_routes_to_the_others_only() {
         let members = members();
-        insta::assert_snapshot!(script(&members[0], &members, "10.244.0.0/16"));
+        insta::assert_snapshot!(routes(&members[0], &members));
     }
 
     #[test]
     fn a_node_gives_addresses_from_its_share() {
-        insta::assert_snapshot!(configuration(&members()[1]));
+        insta::assert_snapshot!(configuration(&members()[1].pods));
     }
 }

@@ -11,13 +11,41 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 
-use super::super::{Error, node::Node};
+use super::super::{
+    Error,
+    node::{Command, Node},
+};
 use crate::{deadline::Deadline, wait};
 
-/// Waits until systemd in the node has started everything, containerd among it.
-pub(super) async fn booted(node: &Node, cluster: &str, deadline: Deadline) -> Result<(), Error> {
+/// How long containerd may take after init.
+const CONTAINERD: Duration = Duration::from_secs(30);
+
+/// Waits until init in the node, which was started at `since`, has sorted its cgroups, and then until
+/// containerd answers. Before the former nothing may be run in the node.
+pub(super) async fn booted(
+    node: &Node,
+    cluster: &str,
+    since: Option<Timestamp>,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    sorted(node, cluster, since, deadline).await?;
+    let script = "until ctr version >/dev/null 2>&1; do sleep 0.05; done";
+    let command =
+        Command::new(["sh", "-c", script]).deadline(deadline.step("containerd", CONTAINERD));
+    node.run(command).await.map(drop)
+}
+
+async fn sorted(
+    node: &Node,
+    cluster: &str,
+    since: Option<Timestamp>,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    // The log also has the lines of earlier starts. Seconds are all that the engine takes.
+    let since = since.map_or(0, |since| i32::try_from(since.as_second()).unwrap_or(0));
     let options = LogsOptionsBuilder::default()
         .follow(true)
+        .since(since)
         .stdout(true)
         .stderr(true)
         .build();
@@ -55,7 +83,7 @@ pub(super) async fn booted(node: &Node, cluster: &str, deadline: Deadline) -> Re
     }
 }
 
-/// The line that kind waits for.
+/// The lines that kind waits for; on cgroup v1 there is nothing to sort.
 fn says_booted(log: &str) -> bool {
     log.lines().any(|line| {
         line.contains("detected cgroup v1")

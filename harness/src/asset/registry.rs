@@ -42,8 +42,10 @@ pub(crate) async fn pull(
     }
     match engine.pull(&reference, patience, progress).await {
         Ok(()) => {
-            if reference != official {
-                engine.tag(&reference, without_digest(official)).await?;
+            // What is pulled by digest, or from elsewhere, has no name that pods could use.
+            let name = without_digest(official);
+            if reference != name {
+                engine.tag(&reference, name).await?;
             }
             Ok(Answer::Pulled)
         }

@@ -53,7 +53,11 @@ impl Claim {
             }
             if step.is_none() && started.elapsed() > PATIENCE {
                 let owner = owner(&mut file);
-                step = Some(progress.step(format!("waiting for {what}, which {owner} is making")));
+                // Another task of this process shows its own progress.
+                if owner != own_name() {
+                    let title = format!("waiting for {what}, which {owner} is making");
+                    step = Some(progress.step(title));
+                }
             }
             tokio::time::sleep(POLL.min(deadline.remaining())).await;
         }
@@ -80,19 +84,17 @@ fn open(path: &Path) -> Result<File, Error> {
 
 /// Writes who we are, for those who wait. The lock does not depend on it.
 fn sign(file: &mut File, path: &Path) -> Result<(), Error> {
-    let name = std::env::current_exe()
-        .ok()
-        .as_deref()
-        .and_then(Path::file_name)
-        .map_or_else(
-            || "?".to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        );
-    let text = format!("process {} ({name})\n", std::process::id());
+    let text = format!("{}\n", own_name());
     file.set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| file.write_all(text.as_bytes()))
         .map_err(Error::io("sign", PathBuf::from(path)))
+}
+
+fn own_name() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    let program = program.file_name().unwrap_or_default().to_string_lossy();
+    format!("process {} ({program})", std::process::id())
 }
 
 fn owner(file: &mut File) -> String {

@@ -95,7 +95,8 @@ async fn answer(
         .query()
         .unwrap_or_default()
         .replace("%2F", "/")
-        .replace("%3A", ":");
+        .replace("%3A", ":")
+        .replace("%40", "@");
     let parameter = |name: &str| {
         query
             .split('&')

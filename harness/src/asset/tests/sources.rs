@@ -167,6 +167,28 @@ async fn a_mirror_is_asked_instead_of_the_registry() {
     assert!(engine.has(ETCD));
 }
 
+#[tokio::test]
+async fn an_image_with_a_digest_is_pulled_by_it_and_named_without() {
+    let mut place = Place::new();
+    place.settings.mirror = Some("digest.example".to_owned());
+    let engine = place.engine(Registries::Generous, &[]);
+    let node = place
+        .assets(&engine)
+        .node_image("1.33.4".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(node.reference, "kindest/node:v1.33.4");
+    assert_eq!(node.origin, Origin::Registry);
+    assert!(engine.has(&node.reference));
+    let [pulled] = &engine.pulls()[..] else {
+        panic!("{:?}", engine.pulls())
+    };
+    assert!(
+        pulled.starts_with("digest.example/kindest/node:v1.33.4@sha256:"),
+        "{pulled}"
+    );
+}
+
 #[rstest]
 #[case::unknown("unknown.example", Registries::Unknown, "no such host")]
 #[case::silent("silent.example", Registries::Silent, "Timeout")]

@@ -69,7 +69,8 @@ impl Pki {
             (
                 "controller-manager.conf",
                 "system:kube-controller-manager",
-                None,
+                // Its controllers have no accounts of their own, so it needs the rights of all of them.
+                Some("system:masters"),
             ),
             ("scheduler.conf", "system:kube-scheduler", None),
         ] {

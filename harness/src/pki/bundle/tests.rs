@@ -130,7 +130,10 @@ fn certificates_hold(#[case] at: &str) {
 #[rstest]
 #[case::admin("admin.conf", "O=system:masters, CN=kubernetes-admin")]
 #[case::syncer("syncer.conf", "O=system:masters, CN=system:vcluster-syncer")]
-#[case::controllers("controller-manager.conf", "CN=system:kube-controller-manager")]
+#[case::controllers(
+    "controller-manager.conf",
+    "O=system:masters, CN=system:kube-controller-manager"
+)]
 #[case::scheduler("scheduler.conf", "CN=system:kube-scheduler")]
 fn a_kubeconfig_names_its_user(#[case] file: &str, #[case] subject: &str) {
     let pki = pki();

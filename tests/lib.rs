@@ -1,1 +1,84 @@
-//! The tests are in `e2e`.
+//! What the end-to-end tests share: how long things may take, and how a pod is made and watched.
+//!
+//! The tests themselves are the modules of `e2e/main.rs`.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt as _,
+    api::{AttachParams, LogParams, PostParams},
+};
+use tokio::io::AsyncReadExt as _;
+use vcluster_harness::{
+    deadline::Deadline,
+    wait::{self, conditions},
+};
+
+/// A deadline for something that takes a second or two when all is well, and a minute on a busy machine.
+pub fn soon(what: &'static str) -> Deadline {
+    Deadline::after(what, Duration::from_mins(1))
+}
+
+/// Creates the pod and waits until it is ready.
+pub async fn start(pods: &Api<Pod>, pod: &Pod) -> anyhow::Result<Pod> {
+    let name = pods.create(&PostParams::default(), pod).await?.name_any();
+    wait::until(pods, &name, conditions::is_pod_ready(), soon("ready"))
+        .await?
+        .context("the pod is gone")
+}
+
+/// Creates a pod that ends by itself, waits until it has, and gives what it said.
+pub async fn output_of(pods: &Api<Pod>, pod: &Pod) -> anyhow::Result<String> {
+    let name = pods.create(&PostParams::default(), pod).await?.name_any();
+    let ended = wait::until(pods, &name, conditions::is_pod_finished(), soon("finished"))
+        .await?
+        .context("the pod is gone")?;
+    let output = pods.logs(&name, &LogParams::default()).await?;
+    let phase = ended.status.and_then(|status| status.phase);
+    ensure!(
+        phase.as_deref() == Some("Succeeded"),
+        "{name} ended {phase:?} and said {output:?}"
+    );
+    Ok(output)
+}
+
+/// Runs a command in a running pod and gives its standard output.
+pub async fn exec<const N: usize>(
+    pods: &Api<Pod>,
+    pod: &str,
+    command: [&str; N],
+) -> anyhow::Result<String> {
+    let parameters = AttachParams::default().stderr(false);
+    let mut process = pods.exec(pod, command, &parameters).await?;
+    let mut output = String::new();
+    process
+        .stdout()
+        .context("no standard output")?
+        .read_to_string(&mut output)
+        .await?;
+    process.join().await?;
+    Ok(output)
+}
+
+/// Waits until no object of that name is there.
+pub async fn gone<K>(api: &Api<K>, name: &str) -> anyhow::Result<()>
+where
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned
+        + Send
+        + 'static,
+{
+    wait::until(
+        api,
+        name,
+        |object: Option<&K>| object.is_none(),
+        soon("deleted"),
+    )
+    .await?;
+    Ok(())
+}

@@ -81,7 +81,9 @@ async fn a_running_cluster_is_found_again(cluster: VirtualCluster) -> anyhow::Re
 async fn an_unknown_cluster_is_answered_with_the_known(
     cluster: VirtualCluster,
 ) -> anyhow::Result<()> {
-    let error = cluster::connect(cluster.host(), "nobody").await.unwrap_err();
+    let error = cluster::connect(cluster.host(), "nobody")
+        .await
+        .unwrap_err();
     let Cause::NotFound { known } = &error.source else {
         panic!("{error:?}");
     };
@@ -93,7 +95,9 @@ async fn an_unknown_cluster_is_answered_with_the_known(
 async fn deletion_returns_at_once_and_leaves_nothing(
     cluster: VirtualCluster,
 ) -> anyhow::Result<()> {
-    let other = beside(&cluster, "gone").start(cluster.host(), &assets()?).await?;
+    let other = beside(&cluster, "gone")
+        .start(cluster.host(), &assets()?)
+        .await?;
     let host = cluster.host_client();
 
     let started = Instant::now();
@@ -104,8 +108,7 @@ async fn deletion_returns_at_once_and_leaves_nothing(
     other.wait_until_gone(a_minute()).await?;
     other.delete().await?;
 
-    let ours = ListParams::default()
-        .labels(&format!("vcluster-test.dev/cluster={}", other.name()));
+    let ours = ListParams::default().labels(&format!("vcluster-test.dev/cluster={}", other.name()));
     let namespaces = Api::<Namespace>::all(host.clone()).list(&ours).await?;
     let roles = Api::<ClusterRole>::all(host.clone()).list(&ours).await?;
     let bindings = Api::<ClusterRoleBinding>::all(host).list(&ours).await?;
@@ -120,7 +123,11 @@ async fn a_name_is_given_once_and_then_again(cluster: VirtualCluster) -> anyhow:
     let assets = assets()?;
     let again = beside(&cluster, "again");
     let first = again.clone().start(cluster.host(), &assets).await?;
-    let error = again.clone().start(cluster.host(), &assets).await.unwrap_err();
+    let error = again
+        .clone()
+        .start(cluster.host(), &assets)
+        .await
+        .unwrap_err();
     assert!(matches!(error.source, Cause::Exists { .. }), "{error:?}");
     is_usable(first.client()).await?;
 
@@ -143,7 +150,11 @@ async fn what_was_hardly_begun_is_deleted(cluster: VirtualCluster) -> anyhow::Re
     let namespace = Namespace {
         metadata: ObjectMeta {
             name: Some(name.clone()),
-            labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            labels: Some(
+                labels
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+            ),
             ..ObjectMeta::default()
         },
         ..Namespace::default()
@@ -159,7 +170,10 @@ async fn what_was_hardly_begun_is_deleted(cluster: VirtualCluster) -> anyhow::Re
 #[vcluster_test]
 async fn a_namespace_of_somebody_else_stays(cluster: VirtualCluster) {
     let deleted = cluster::delete(&cluster.host_client(), "kube-system").await;
-    assert!(matches!(deleted, Err(DeleteError::NotOurs { .. })), "{deleted:?}");
+    assert!(
+        matches!(deleted, Err(DeleteError::NotOurs { .. })),
+        "{deleted:?}"
+    );
 }
 
 /// Kubernetes with an option that etcd does not know.

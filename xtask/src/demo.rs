@@ -21,19 +21,18 @@ const TEST: &str = "guestbook_answers";
 const MARK: &str = "» ";
 
 /// Sets up, runs the test and tells what happens.
-pub(crate) async fn run() -> anyhow::Result<()> {
-    let settings = Settings::from_process()?;
+pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let progress = Progress::detect();
     let mut story = Story::begin();
 
-    setup::prepare_machine(&settings, &progress).await?;
+    setup::prepare_machine(settings, &progress).await?;
     story.tell("a Docker engine is there");
 
-    let assets = Assets::new(&settings, progress.clone());
+    let assets = Assets::new(settings, progress.clone());
     let prefetched = setup::prepare_images(&assets).await?;
     story.tell(&format!("the images are there: {}", sources(&prefetched)));
 
-    let host = host::shared(&settings, &assets, &progress).await?;
+    let host = host::shared(settings, &assets, &progress).await?;
     let version = host.client().await?.apiserver_version().await?.git_version;
     story.tell(&format!(
         "the host `{}` is up: a kind cluster of Kubernetes {version}, shared by all tests",

@@ -11,9 +11,14 @@ mod summary;
 mod test_run;
 mod workspace;
 
-use std::{io::Write as _, process::ExitCode, time::Instant};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Instant,
+};
 
 use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
 use vcluster_harness::{progress::Progress, settings::Settings};
 
 use crate::{
@@ -23,7 +28,13 @@ use crate::{
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Box::pin(run(Arguments::parse().task)).await {
+    let task = Arguments::parse().task;
+    let finished = async {
+        let settings = Settings::from_process()?;
+        log(&settings)?;
+        Box::pin(run(task, &settings)).await
+    };
+    match finished.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The whole chain; a backtrace would say nothing to whoever runs this.
@@ -33,27 +44,38 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(task: Task) -> anyhow::Result<()> {
+/// What the harness has to say beside its progress.
+fn log(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(settings.log.as_deref().unwrap_or("warn"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .init();
+    Ok(())
+}
+
+async fn run(task: Task, settings: &Settings) -> anyhow::Result<()> {
     let mut summary = Summary::default();
     match task {
-        Task::Demo => return demo::run().await,
+        Task::Demo => return Box::pin(demo::run(settings)).await,
         Task::Bench(arguments) => {
-            let report = Box::pin(bench::run(&arguments)).await?;
+            let report = Box::pin(bench::run(&arguments, settings)).await?;
             write!(std::io::stdout(), "{report}")?;
             return Ok(());
         }
-        Task::Test(arguments) => test(&arguments, &mut summary).await?,
+        Task::Test(arguments) => test(&arguments, settings, &mut summary).await?,
         Task::E2e(arguments) => {
-            set_up(&mut summary).await?;
+            set_up(settings, &mut summary).await?;
             test_run::with_host(&arguments, &mut summary)?;
         }
-        Task::Setup => set_up(&mut summary).await?,
+        Task::Setup => set_up(settings, &mut summary).await?,
         Task::Ci => {
             checks::fmt(&mut summary)?;
             checks::lint(&mut summary)?;
             checks::doc(&mut summary)?;
             checks::deny(&mut summary)?;
-            test(&TestArguments::default(), &mut summary).await?;
+            test(&TestArguments::default(), settings, &mut summary).await?;
         }
         Task::Fmt => checks::fmt(&mut summary)?,
         Task::Lint => checks::lint(&mut summary)?,
@@ -67,9 +89,13 @@ async fn run(task: Task) -> anyhow::Result<()> {
     summary.finish()
 }
 
-async fn test(arguments: &TestArguments, summary: &mut Summary) -> anyhow::Result<()> {
+async fn test(
+    arguments: &TestArguments,
+    settings: &Settings,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
     if !arguments.hermetic {
-        set_up(summary).await?;
+        set_up(settings, summary).await?;
     }
     test_run::hermetic(arguments, summary)?;
     if !arguments.hermetic {
@@ -78,9 +104,9 @@ async fn test(arguments: &TestArguments, summary: &mut Summary) -> anyhow::Resul
     Ok(())
 }
 
-async fn set_up(summary: &mut Summary) -> anyhow::Result<()> {
+async fn set_up(settings: &Settings, summary: &mut Summary) -> anyhow::Result<()> {
     let started = Instant::now();
-    setup::prepare_all(&Settings::from_process()?, &Progress::detect()).await?;
+    setup::prepare_all(settings, &Progress::detect()).await?;
     summary.add("set-up", Outcome::Passed, started.elapsed());
     Ok(())
 }

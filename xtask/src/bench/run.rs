@@ -16,11 +16,10 @@ use super::{
 use crate::{arguments::BenchArguments, setup};
 
 /// Measures everything and prints it.
-pub(crate) async fn run(arguments: &BenchArguments) -> anyhow::Result<Report> {
-    let settings = Settings::from_process()?;
+pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyhow::Result<Report> {
     let progress = Progress::detect();
-    setup::prepare_machine(&settings, &progress).await?;
-    let assets = Assets::new(&settings, progress.clone());
+    setup::prepare_machine(settings, &progress).await?;
+    let assets = Assets::new(settings, progress.clone());
     let images = setup::prepare_images(&assets).await?;
     let engine = Engine::connect().await?;
     let mut figures = Figures::default();
@@ -33,7 +32,7 @@ pub(crate) async fn run(arguments: &BenchArguments) -> anyhow::Result<Report> {
         step.done();
     }
 
-    let host = host::shared(&settings, &assets, &progress).await?;
+    let host = host::shared(settings, &assets, &progress).await?;
     let version = host.client().await?.apiserver_version().await?.git_version;
     let all: Vec<_> = images
         .images

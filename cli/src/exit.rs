@@ -1,6 +1,6 @@
 //! How the program ends: one number per kind of fault, so that scripts can tell them apart.
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, io, process::ExitCode};
 
 use vcluster_harness::{
     asset,
@@ -78,6 +78,12 @@ impl Failure {
             exit,
             cause: cause.into(),
         }
+    }
+
+    /// Did only the reader of our output go away?
+    pub(crate) fn is_closed_output(&self) -> bool {
+        let output = self.cause.downcast_ref::<io::Error>();
+        output.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// The command line cannot be carried out as it is.

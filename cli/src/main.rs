@@ -30,6 +30,8 @@ fn main() -> ExitCode {
     };
     match start(arguments) {
         Ok(exit) => exit.into(),
+        // Who stopped reading has what they wanted, as in `… | head`.
+        Err(failure) if failure.is_closed_output() => Exit::Good.into(),
         Err(failure) => {
             complain(&format!("error: {:#}", failure.cause));
             failure.exit.into()

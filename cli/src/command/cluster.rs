@@ -63,6 +63,11 @@ pub(super) async fn create(cx: &Context, arguments: CreateArguments) -> Result<E
             return Err(Failure::new(Exit::Unexpected, anyhow!("interrupted; nothing is left")));
         }
     };
+    // It outlives this process, and nobody is to be warned of that.
+    cluster
+        .keep(&Owner::standing())
+        .await
+        .map_err(|error| Failure::new(Exit::Host, error))?;
     step.done();
     cx.print(&Created {
         name: cluster.name().to_owned(),

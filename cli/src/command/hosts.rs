@@ -49,10 +49,15 @@ impl Hosts {
             if !is_chosen {
                 continue;
             }
-            if cluster.is_running() {
-                hosts.up.push(kind::connect(&engine, &cluster).await?);
-            } else {
+            if !cluster.is_running() {
                 hosts.down.push(cluster.name);
+                continue;
+            }
+            match kind::connect(&engine, &cluster).await {
+                Ok(host) => hosts.up.push(host),
+                // Somebody is making it, or was killed doing so: it has no clusters yet.
+                Err(host::Error::HalfMade { .. }) => hosts.down.push(cluster.name),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(hosts)

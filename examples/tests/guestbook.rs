@@ -31,7 +31,9 @@ const GREETING: &str = "Welcome to a cluster of your own";
 #[vcluster_test(distro = "k8s", version = "1.34", timeout = "5m")]
 async fn guestbook_answers(cluster: VirtualCluster, client: Client) -> anyhow::Result<()> {
     let image = cluster.image(Component::Shell).await?;
+    tell("the test has a virtual cluster of its own, and pods can be created in it");
     install_the_resource(&client).await?;
+    tell("the custom resource Guestbook is installed");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let operator = tokio::spawn(guestbook::run(client.clone(), async {
         // A sender that is dropped stops the operator as well.
@@ -58,9 +60,11 @@ async fn guestbook_answers(cluster: VirtualCluster, client: Client) -> anyhow::R
     .await?;
     let on_host = pods_of_hello(&cluster).await?;
     ensure!(on_host.len() == 2, "the host runs {on_host:?}");
+    tell("the operator made a Deployment of a Guestbook: its two pods really run on the host");
 
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     answers_by_its_dns_name(&pods, &image).await?;
+    tell("another pod called its Service by DNS name and was greeted");
     let pod = pods
         .list(&ListParams::default().labels("app=hello"))
         .await?
@@ -75,6 +79,7 @@ async fn guestbook_answers(cluster: VirtualCluster, client: Client) -> anyhow::R
     );
     let page = exec(&pods, &pod, ["cat", "/www/index.html"]).await?;
     ensure!(page.trim() == GREETING, "exec read {page:?}");
+    tell("logs and exec work through the virtual API server");
 
     guestbooks
         .delete("hello", &DeleteParams::foreground())
@@ -87,10 +92,17 @@ async fn guestbook_answers(cluster: VirtualCluster, client: Client) -> anyhow::R
     )
     .await?;
     nothing_of_hello_is_left(&cluster).await?;
+    tell("the Guestbook is deleted, and the host has nothing of it left");
 
     drop(stop);
     operator.await?;
     Ok(())
+}
+
+/// A line for `cargo xtask demo`; shown otherwise only when the test fails.
+#[expect(clippy::print_stdout, reason = "the test harness captures it")]
+fn tell(what: &str) {
+    println!("» {what}");
 }
 
 async fn install_the_resource(client: &Client) -> anyhow::Result<()> {

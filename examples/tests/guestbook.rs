@@ -128,7 +128,7 @@ async fn install_the_resource(client: &Client) -> anyhow::Result<()> {
 /// Another pod asks the service by its name, through the cluster's own DNS.
 async fn answers_by_its_dns_name(pods: &Api<Pod>, image: &str) -> anyhow::Result<()> {
     let ask = "for i in $(seq 100); do \
-               timeout 2 wget -q -O - http://hello.default.svc.cluster.local && exit 0; sleep 0.1; \
+               timeout 2 wget -q -O - http://hello.default.svc.cluster.local 2> /dev/null && exit 0; sleep 0.1; \
                done; exit 1";
     let visitor = pods::shell("visitor", image, ask);
     pods.create(&PostParams::default(), &visitor).await?;

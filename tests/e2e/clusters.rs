@@ -191,7 +191,12 @@ impl Distro for Broken {
         cx: &ControlPlaneContext<'_>,
     ) -> ControlPlane {
         let mut control_plane = distro::DEFAULT.control_plane(version, cx);
-        control_plane.containers[0]
+        let server = control_plane
+            .containers
+            .iter_mut()
+            .find(|container| container.name == "kube-apiserver");
+        server
+            .expect("every control plane has an API server")
             .command
             .push("--no-such-option".to_owned());
         control_plane
@@ -210,7 +215,7 @@ async fn a_container_that_never_runs_is_reported_in_its_own_words(
     let Cause::Container(failure) = &error.source else {
         panic!("{error:?}");
     };
-    assert_eq!(failure.container, "etcd");
+    assert_eq!(failure.container, "kube-apiserver");
     assert!(failure.log.contains("no-such-option"), "{failure}");
     assert!(elapsed < Duration::from_mins(1), "{elapsed:?}");
 

@@ -12,7 +12,7 @@ use kube::{
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vcluster_fixtures::pods::{shell, sleeper};
-use vcluster_harness::{asset::Component, cluster::VirtualCluster, vcluster_test, wait};
+use vcluster_harness::{asset::Component, cluster::VirtualCluster, vcluster_test};
 
 /// Answers every connection to port 8080 with a page that says `hello`.
 const SERVE: &str =
@@ -242,30 +242,25 @@ async fn a_tenant_cannot_reach_the_host_through_an_endpoint(
 }
 
 #[vcluster_test(distro = "k8s")]
-async fn a_pod_that_is_not_there_is_reported_by_its_virtual_name(
+async fn what_the_host_refuses_is_told_in_the_tenants_names(
     cluster: VirtualCluster,
     client: Client,
 ) -> anyhow::Result<()> {
-    let pods: Api<Pod> = Api::default_namespaced(client);
     let image = cluster.image(Component::Shell).await?;
-    let mut pod = sleeper("waiting", &image);
-    pod.spec.get_or_insert_default().node_selector =
-        Some([("no-such-label".to_owned(), "x".to_owned())].into());
-    pods.create(&PostParams::default(), &pod).await?;
-    wait::until(
-        &pods,
-        "waiting",
-        |p: Option<&Pod>| p.is_some(),
-        soon("there"),
-    )
-    .await?;
+    let pods: Api<Pod> = Api::default_namespaced(client);
+    start(&pods, &sleeper("web", &image)).await?;
+    let parameters = LogParams {
+        previous: true,
+        ..LogParams::default()
+    };
 
     let error = pods
-        .logs("waiting", &LogParams::default())
+        .logs("web", &parameters)
         .await
-        .expect_err("a pod without a node has no logs");
+        .expect_err("a container that never ended has no earlier log");
 
     let text = error.to_string();
     ensure!(!text.contains("-x-default-x-"), "a host name shows: {text}");
+    ensure!(text.contains("web"), "the pod is not named: {text}");
     Ok(())
 }

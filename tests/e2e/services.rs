@@ -31,7 +31,7 @@ fn service(name: &str, spec: serde_json::Value) -> anyhow::Result<Service> {
 /// Asks until there is an answer: endpoints follow a service with a delay.
 fn ask(name: &str, image: &str, url: &str) -> Pod {
     let script = format!(
-        "for i in $(seq 100); do timeout 2 wget -q -O - {url} && exit 0; sleep 0.1; done; exit 1"
+        "for i in $(seq 100); do timeout 2 wget -q -O - {url} 2> /dev/null && exit 0; sleep 0.1; done; exit 1"
     );
     shell(name, image, &script)
 }

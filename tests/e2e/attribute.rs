@@ -89,7 +89,7 @@ async fn cases_have_clusters_of_their_own(
 ) -> anyhow::Result<()> {
     write(&greeting.0, name).await?;
     let names = Api::<ConfigMap>::default_namespaced(greeting.0)
-        .list(&Default::default())
+        .list(&kube::api::ListParams::default())
         .await?;
     let written = names
         .items
@@ -260,7 +260,7 @@ fn delete(cluster: &str) {
 }
 
 fn on_host<T>(action: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> T {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let answer = runtime.block_on(async {
         let settings = Settings::from_process()?;
         let progress = Progress::silent();
@@ -268,5 +268,5 @@ fn on_host<T>(action: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> T {
         let host = host::shared(&settings, &assets, &progress).await?;
         action(host.client().await?).await
     });
-    answer.unwrap()
+    answer.expect("the host answers")
 }

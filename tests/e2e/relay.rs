@@ -177,12 +177,12 @@ async fn the_proxy_reaches_pods_and_services(
         let event = tokio::time::timeout_at(deadline.instant(), watch.try_next())
             .await
             .context("the service got no endpoint")??;
-        let slice = match event {
-            Some(
-                kube::runtime::watcher::Event::Apply(s)
-                | kube::runtime::watcher::Event::InitApply(s),
-            ) => s,
-            _ => continue,
+        let Some(
+            kube::runtime::watcher::Event::Apply(slice)
+            | kube::runtime::watcher::Event::InitApply(slice),
+        ) = event
+        else {
+            continue;
         };
         if slice
             .endpoints

@@ -22,7 +22,7 @@ fn server(name: &str, image: &str) -> anyhow::Result<Pod> {
     Ok(serde_json::from_value(pod)?)
 }
 
-fn service(name: &str, spec: serde_json::Value) -> anyhow::Result<Service> {
+fn service(name: &str, spec: &serde_json::Value) -> anyhow::Result<Service> {
     Ok(serde_json::from_value(
         json!({"metadata": {"name": name}, "spec": spec}),
     )?)
@@ -46,7 +46,7 @@ async fn a_service_has_one_address_on_both_sides_and_answers(
     let services: Api<Service> = Api::default_namespaced(client);
     let spec = json!({"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]});
     let web = services
-        .create(&PostParams::default(), &service("web", spec)?)
+        .create(&PostParams::default(), &service("web", &spec)?)
         .await?;
     let address = web.spec.and_then(|s| s.cluster_ip).context("no address")?;
     start(&pods, &server("web", &image)?).await?;
@@ -78,7 +78,7 @@ async fn a_headless_service_resolves_to_its_pods(
     let services: Api<Service> = Api::default_namespaced(client);
     let spec = json!({"clusterIP": "None", "selector": {"app": "db"}, "ports": [{"port": 8080}]});
     services
-        .create(&PostParams::default(), &service("db", spec)?)
+        .create(&PostParams::default(), &service("db", &spec)?)
         .await?;
     start(&pods, &server("db", &image)?).await?;
 
@@ -100,7 +100,7 @@ async fn endpoints_that_the_tenant_writes_are_used(
     let services: Api<Service> = Api::default_namespaced(client.clone());
     let spec = json!({"ports": [{"port": 80, "targetPort": 8080}]});
     services
-        .create(&PostParams::default(), &service("manual", spec)?)
+        .create(&PostParams::default(), &service("manual", &spec)?)
         .await?;
     let slices: Api<k8s_openapi::api::discovery::v1::EndpointSlice> =
         Api::default_namespaced(client);
@@ -126,7 +126,7 @@ async fn a_node_port_is_the_same_on_both_sides(
     let services: Api<Service> = Api::default_namespaced(client);
     let spec = json!({"type": "NodePort", "selector": {"app": "web"}, "ports": [{"port": 80}]});
     services
-        .create(&PostParams::default(), &service("web", spec)?)
+        .create(&PostParams::default(), &service("web", &spec)?)
         .await?;
     let host: Api<Service> = Api::namespaced(cluster.host_client(), cluster.namespace());
     let host_name = cluster.host_key("default", "web").name;

@@ -186,7 +186,7 @@ impl Assets {
         }
         match self.builder.node_key(release) {
             Ok(key) => {
-                let reference = self.builder.node_reference(version, &key);
+                let reference = Builder::node_reference(version, &key);
                 if let Some(id) = engine.image_id(&reference).await? {
                     return Ok(present(reference, id, Origin::Engine));
                 }
@@ -213,7 +213,7 @@ impl Assets {
         match self.builder.node(&engine, release, &official).await {
             Ok((archive, _)) => {
                 let key = self.builder.node_key(release)?;
-                let reference = self.builder.node_reference(version, &key);
+                let reference = Builder::node_reference(version, &key);
                 let id = self.loaded(&engine, &archive, &reference).await?;
                 Ok(present(reference, id, Origin::Built))
             }

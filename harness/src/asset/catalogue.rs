@@ -86,7 +86,7 @@ impl Catalogue {
         }
         catalogue
             .kubernetes
-            .sort_by(|a, b| b.version.cmp(&a.version));
+            .sort_by_key(|release| std::cmp::Reverse(release.version));
         Ok(catalogue)
     }
 

@@ -15,7 +15,7 @@ pub enum Component {
     KubeScheduler,
     /// The DNS server.
     Coredns,
-    /// etcd's API over SQLite, PostgreSQL or MySQL.
+    /// etcd's API over `SQLite`, `PostgreSQL` or `MySQL`.
     Kine,
     /// This project's syncer.
     Syncer,

@@ -1,6 +1,8 @@
 //! What there is already, for `doctor` and for the curious.
 
-use super::{Assets, Component, Error, Origin, directory, engine::Engine, registry};
+use super::{
+    Assets, Component, Error, Origin, build::Builder, directory, engine::Engine, registry,
+};
 use crate::version::{KubernetesVersion, VersionRequest};
 
 /// An asset and what is known of it without making it.
@@ -50,7 +52,7 @@ impl Assets {
         }
         let key = self.builder.node_key(release).ok();
         let record = key.as_ref().and_then(|key| self.store.record(key));
-        let ours = key.map(|key| self.builder.node_reference(version, &key));
+        let ours = key.map(|key| Builder::node_reference(version, &key));
         let mut origin = in_engine(engine.as_ref(), ours.as_deref()).await;
         if origin.is_none() {
             origin = in_engine(engine.as_ref(), release.node_image.as_deref()).await;

@@ -21,7 +21,7 @@ pub enum Error {
         near: Vec<KubernetesVersion>,
     },
     /// No source has the asset.
-    #[error("no source has {asset}:{}", tried.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    #[error("no source has {asset}:{}", told(tried))]
     Unavailable {
         /// The asset.
         asset: String,
@@ -73,4 +73,14 @@ pub enum Error {
 fn list(versions: &[KubernetesVersion]) -> String {
     let names: Vec<_> = versions.iter().map(ToString::to_string).collect();
     names.join(", ")
+}
+
+/// One line for each source that was tried.
+fn told(tried: &[String]) -> String {
+    let mut text = String::new();
+    for line in tried {
+        text.push_str("\n  ");
+        text.push_str(line);
+    }
+    text
 }

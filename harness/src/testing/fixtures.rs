@@ -29,6 +29,7 @@ impl cluster {
     /// # Panics
     /// Not called by a `#[vcluster_test]`.
     #[track_caller]
+    #[expect(clippy::should_implement_trait, reason = "rstest calls it so")]
     pub fn default() -> VirtualCluster {
         cluster()
     }

@@ -117,7 +117,12 @@ impl Tail {
     }
 
     fn text(&self) -> String {
-        self.lock().iter().map(|line| format!("{line}\n")).collect()
+        let mut text = String::new();
+        for line in self.lock().iter() {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {

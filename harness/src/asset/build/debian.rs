@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use super::{Error, command};
 
-const LIMIT: Duration = Duration::from_secs(10 * 60);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// Downloads a package and unpacks it below `work`; nothing is installed.
 ///

@@ -28,7 +28,7 @@ pub(crate) struct GoBuild {
 }
 
 /// A cold build of the API server takes four minutes on two cores.
-const LIMIT: Duration = Duration::from_secs(40 * 60);
+const LIMIT: Duration = Duration::from_mins(40);
 
 /// Go uses all cores by itself; two builds at a time only get in each other's way.
 static IN_THIS_PROCESS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -65,12 +65,13 @@ fn list(tree: &Path) -> Result<BTreeSet<String>, Error> {
         Ok(false)
     };
     let mut read = read;
-    match read().map_err(Error::io("read", tree))? {
-        true => Ok(text.lines().map(ToOwned::to_owned).collect()),
-        false => Err(Error::Unexpected {
+    if read().map_err(Error::io("read", tree))? {
+        Ok(text.lines().map(ToOwned::to_owned).collect())
+    } else {
+        Err(Error::Unexpected {
             what: "the node's Debian tree",
             found: format!("without {LIST}"),
-        }),
+        })
     }
 }
 

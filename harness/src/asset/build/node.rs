@@ -59,7 +59,7 @@ impl Builder {
     /// The release cannot be built here.
     pub(crate) fn node_key(&self, release: &Release) -> Result<Key, Error> {
         self.check_companions(release)?;
-        let base = self.node_base_key();
+        let base = Self::node_base_key();
         let pause = release.kubeadm.pause.as_str();
         let mut inputs = vec![REVISION, shell::REVISION, pause, base.digest()];
         inputs.extend_from_slice(&node_files::inputs());
@@ -73,7 +73,7 @@ impl Builder {
     }
 
     /// The name of the node image in the engine.
-    pub(crate) fn node_reference(&self, version: KubernetesVersion, key: &Key) -> String {
+    pub(crate) fn node_reference(version: KubernetesVersion, key: &Key) -> String {
         format!("localhost/vcluster-test/node:v{version}-{}", key.short())
     }
 
@@ -106,7 +106,7 @@ impl Builder {
                     let archive = preload.write(&work, number).await?;
                     layer = layer.copy(&format!("preload/{number:02}.tar"), 0o644, archive);
                 }
-                let reference = self.node_reference(release.version, key);
+                let reference = Self::node_reference(release.version, key);
                 assemble(engine, &tree, layer, &work, &reference).await?;
                 engine.save(&reference, &output).await?;
                 step.done();

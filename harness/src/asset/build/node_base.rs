@@ -19,11 +19,11 @@ const PACKAGES: &str = "bash,ca-certificates,conntrack,containerd,containernetwo
 
 const CUSTOMIZE: &str = include_str!("../../../build/node/customize.sh");
 
-const LIMIT: Duration = Duration::from_secs(30 * 60);
+const LIMIT: Duration = Duration::from_mins(30);
 
 impl Builder {
     /// The key of the tree.
-    pub(super) fn node_base_key(&self) -> Key {
+    pub(super) fn node_base_key() -> Key {
         let inputs = ["1", SUITE, PACKAGES, CUSTOMIZE, std::env::consts::ARCH];
         Key::new(format!("node-base-{SUITE}"), inputs)
     }
@@ -33,7 +33,7 @@ impl Builder {
     /// # Errors
     /// This user is not root, this is no Debian, or a mirror does not answer.
     pub(super) async fn node_base(&self, official: &str) -> Result<PathBuf, Error> {
-        let key = &self.node_base_key();
+        let key = &Self::node_base_key();
         let (path, _) = self
             .store
             .get_or_make(key, |output| async move {

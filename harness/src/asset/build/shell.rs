@@ -12,7 +12,7 @@ use super::{Error, command, debian, layer::Layer};
 /// The image is made anew when this changes.
 pub(crate) const REVISION: &str = "busybox-static 1";
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Gets busybox out of its Debian package, whose signature apt has checked.
 ///

@@ -28,7 +28,7 @@ pub(crate) enum Source {
 }
 
 const NAME: &str = "vcluster-syncer";
-const LIMIT: Duration = Duration::from_secs(30 * 60);
+const LIMIT: Duration = Duration::from_mins(30);
 
 impl Source {
     /// Looks for the workspace and reads what goes into the program.

@@ -39,7 +39,7 @@ pub(crate) struct Commit<'a> {
 const LABEL: &str = "vcluster-test.dev/makes-image";
 
 /// Putting half a gigabyte of images into containerd's store takes seconds.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
+const LIMIT: Duration = Duration::from_mins(15);
 
 impl Engine {
     /// Makes an image out of what a container leaves. The container goes in any case.

@@ -24,7 +24,7 @@ pub(crate) struct Engine {
 }
 
 /// A whole node image is loaded in seconds; a slow disk may need minutes.
-const TIMEOUT: Duration = Duration::from_secs(15 * 60);
+const TIMEOUT: Duration = Duration::from_mins(15);
 
 /// An engine that does not answer a ping by then is not there.
 const PING: Duration = Duration::from_secs(5);

@@ -27,10 +27,10 @@ pub(crate) struct Store {
 }
 
 /// The longest build takes some ten minutes on two slow cores; several may stand in line.
-const PATIENCE: Duration = Duration::from_secs(60 * 60);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// A file that has a successor and was not used for so long goes.
-const FORGET: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+const FORGET: Duration = Duration::from_hours(336);
 
 impl Store {
     /// The cache in this directory, which need not exist.
@@ -94,7 +94,7 @@ impl Store {
         make(draft.path.clone()).await?;
         let seconds = started.elapsed().as_secs();
         let (store, key) = (self.clone(), key.clone());
-        let path = blocking(move || store.keep(&key, draft, seconds)).await?;
+        let path = blocking(move || store.keep(&key, &draft, seconds)).await?;
         Ok((path, true))
     }
 
@@ -175,24 +175,21 @@ impl Store {
     }
 
     /// Puts a finished draft in its place: synced, recorded, renamed.
-    fn keep(&self, key: &Key, draft: Draft, seconds: u64) -> Result<PathBuf, Error> {
+    fn keep(&self, key: &Key, draft: &Draft, seconds: u64) -> Result<PathBuf, Error> {
         let made = &draft.path;
-        let file = match fs::File::open(made) {
-            Ok(file) => file,
-            Err(_) => {
-                return Err(Error::NothingMade {
-                    what: key.name().to_owned(),
-                    path: made.clone(),
-                });
-            }
+        let Ok(file) = fs::File::open(made) else {
+            return Err(Error::NothingMade {
+                what: key.name().to_owned(),
+                path: made.clone(),
+            });
         };
         // Nobody shall write to it by mistake; executable files stay so.
-        let mode = file
+        let permissions = file
             .metadata()
             .map_err(Error::io("read", made))?
             .permissions()
             .mode();
-        fs::set_permissions(made, fs::Permissions::from_mode(mode & 0o555))
+        fs::set_permissions(made, fs::Permissions::from_mode(permissions & 0o555))
             .map_err(Error::io("protect", made))?;
         file.sync_all().map_err(Error::io("write", made))?;
         let path = self.file(key);

@@ -45,7 +45,7 @@ pub(crate) enum Verdict {
 }
 
 /// Use is noted no more often than this.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 impl Record {
     /// Where the record of a file lies.

@@ -141,7 +141,7 @@ async fn what_nobody_used_for_long_goes_when_its_successor_comes() {
         made.unwrap();
     }
     let record = root.path().join("files").join(format!("{old}.json"));
-    let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 60 * 60);
+    let month_ago = SystemTime::now() - Duration::from_hours(720);
     let file = fs::File::options().write(true).open(record).unwrap();
     file.set_modified(month_ago).unwrap();
     make(&store, "new").await.unwrap();

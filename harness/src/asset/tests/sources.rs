@@ -274,7 +274,7 @@ async fn a_node_image_of_the_cache_is_loaded_into_the_engine() {
     let assets = place.assets(&engine);
     let release = assets.catalogue().release(version()).unwrap();
     let key = assets.builder.node_key(release).unwrap();
-    let reference = assets.builder.node_reference(version(), &key);
+    let reference = crate::asset::build::Builder::node_reference(version(), &key);
     cache(&assets, &key, &reference).await;
     let first = assets.node_image(version()).await.unwrap();
     assert_eq!(

@@ -186,7 +186,10 @@ mod tests {
         host.add_of_session("vc-1", "s");
         host.add_of_session("vc-2", "s");
         host.add_of_session("vc-foreign", "other");
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        // Whoever runs the tests may ignore a signal (`nohup` does), and a child would inherit that.
+        let mut child = Command::new("env")
+            .arg("--default-signal=HUP,INT,TERM")
+            .arg(std::env::current_exe().unwrap())
             .args([
                 "signal::tests::signalled",
                 "--exact",

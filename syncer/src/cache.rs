@@ -226,7 +226,7 @@ impl<K: Synced> Cache<K> {
         trim: fn(&mut K),
         stop: CancellationToken,
     ) {
-        let mut events = watcher(api, config).boxed();
+        let mut events = watcher(api.clone(), config.clone()).boxed();
         let mut listed = HashMap::new();
         let mut failures = 0;
         // Either branch may be dropped half-way: the stream keeps its state in itself.
@@ -246,6 +246,10 @@ impl<K: Synced> Cache<K> {
                 Ok(Event::InitDone) => self.replace(std::mem::take(&mut listed)),
                 Err(error) => {
                     self.report(&error, failures);
+                    if is_refused_for_age(&error) {
+                        // The watcher would ask for the same old version for ever.
+                        events = watcher(api.clone(), config.clone()).boxed();
+                    }
                     let pause = pause_after(failures, self.is_ready());
                     failures += 1;
                     if stop.run_until_cancelled(sleep(pause)).await.is_none() {
@@ -266,6 +270,15 @@ impl<K: Synced> Cache<K> {
         } else {
             debug!(%kind, %error, failures, "watch failed");
         }
+    }
+}
+
+/// Was a watch refused before it began because the server forgot that far back? Some proxies answer
+/// so; API servers say it within the watch, which the watcher understands.
+fn is_refused_for_age(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
+        _ => false,
     }
 }
 

@@ -238,7 +238,7 @@ impl<R: ResourceSyncer> Controller<R> {
         {
             return self.on_conflict(key).await;
         }
-        if error.is(StatusCode::CONFLICT) || error.is(StatusCode::NOT_FOUND) {
+        if error.is_stale() {
             debug!(object = %key, error = %Chain(error), "stale, trying again");
             return QUICK;
         }

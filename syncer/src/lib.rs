@@ -13,6 +13,8 @@ mod controller;
 mod coredns;
 mod cover;
 mod events;
+#[cfg(test)]
+mod fake_api;
 pub mod health;
 mod kubernetes_service;
 pub mod labels;
@@ -28,6 +30,8 @@ pub mod references;
 pub mod relay;
 pub mod resource;
 pub mod resources;
+#[cfg(test)]
+mod scenarios;
 pub mod selector;
 pub mod syncer;
 mod token;

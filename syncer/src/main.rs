@@ -97,8 +97,14 @@ async fn run(config: PathBuf, host_kubeconfig: Option<PathBuf>) -> anyhow::Resul
     syncer.serve_health().await?;
     let stop = syncer.stop_token();
     syncer.run_with(async move {
-        if let Err(cause) =
-            relay::run(&relay_config, directory, host_config, relay_client, &stop).await
+        if let Err(cause) = Box::pin(relay::run(
+            &relay_config,
+            directory,
+            host_config,
+            relay_client,
+            &stop,
+        ))
+        .await
         {
             error!(
                 error = format!("{:#}", anyhow::Error::from(cause)),

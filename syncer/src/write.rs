@@ -84,6 +84,20 @@ impl Error {
             .is_some_and(|status| status.code == code.as_u16())
     }
 
+    /// Was the write meant for another state, or another object of the name, than is there?
+    pub fn is_stale(&self) -> bool {
+        // A merge patch that names another uid is taken for an attempt to change it.
+        let is_other_uid = |status: &Status| {
+            let causes = status.details.iter().flat_map(|details| &details.causes);
+            causes
+                .into_iter()
+                .any(|cause| cause.field == "metadata.uid")
+        };
+        self.is(StatusCode::CONFLICT)
+            || self.is(StatusCode::NOT_FOUND)
+            || self.status().is_some_and(is_other_uid)
+    }
+
     /// Did the server refuse the object for what it is, so that trying again helps only when
     /// something changes?
     pub fn is_refusal(&self) -> bool {

@@ -1,0 +1,349 @@
+//! An API server in memory, for tests of everything that does I/O: any kind, with list, watch, get,
+//! create, server-side apply, merge and strategic patches, delete with preconditions and grace, and
+//! the subresources that the syncer uses. It knows no schema, no defaults and no controllers.
+
+mod patch;
+mod path;
+mod store;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::{StreamExt, stream};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Bytes, Frame};
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use self::{path::Path, store::Store};
+use crate::resource::Synced;
+
+/// A cluster in memory. Clones are the same cluster.
+#[derive(Clone)]
+pub(crate) struct FakeApi {
+    store: Arc<Mutex<Store>>,
+    /// Tells watches that there is something new.
+    changed: Arc<watch::Sender<u64>>,
+}
+
+/// What it answers with: a value, or a stream of them.
+type Sent = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Answers a request, or says why not.
+type Answer = Result<(StatusCode, Value), Refusal>;
+
+/// Why a request is refused.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) code: StatusCode,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    fn new(code: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+impl FakeApi {
+    /// An empty cluster.
+    pub(crate) fn new() -> Self {
+        Self {
+            store: Arc::new(Mutex::new(Store::default())),
+            changed: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
+    /// A client of it.
+    pub(crate) fn client(&self) -> Client {
+        let api = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let api = api.clone();
+            let answer: Pin<Box<dyn Future<Output = Result<Response<Sent>, Infallible>> + Send>> =
+                Box::pin(async move { Ok(api.answer(request).await) });
+            answer
+        });
+        Client::new(service, "default")
+    }
+
+    /// How many requests have changed, or tried to change, something.
+    pub(crate) fn writes(&self) -> usize {
+        self.store.lock().unwrap().writes
+    }
+
+    /// The object, if it is there.
+    pub(crate) fn get<K: Synced>(&self, namespace: Option<&str>, name: &str) -> Option<K> {
+        let path = Path::of::<K>(namespace, name);
+        let found = self.store.lock().unwrap().get(&path)?;
+        Some(serde_json::from_value(found).unwrap())
+    }
+
+    /// All objects of a kind.
+    pub(crate) fn list<K: Synced>(&self) -> Vec<K> {
+        let path = Path::of::<K>(None, "");
+        let found = self.store.lock().unwrap().list(&path, None);
+        found
+            .into_iter()
+            .map(|object| serde_json::from_value(object).unwrap())
+            .collect()
+    }
+
+    /// Makes an object or replaces it, as somebody else would.
+    pub(crate) fn put<K: Synced>(&self, object: &K) -> K {
+        let meta = object.meta();
+        let path = Path::of::<K>(meta.namespace.as_deref(), meta.name.as_deref().unwrap());
+        let stored = self
+            .store
+            .lock()
+            .unwrap()
+            .put(&path, serde_json::to_value(object).unwrap());
+        self.tell();
+        serde_json::from_value(stored).unwrap()
+    }
+
+    /// Changes an object, as somebody else would.
+    pub(crate) fn edit<K: Synced>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        edit: impl FnOnce(&mut K),
+    ) {
+        let mut object = self.get::<K>(namespace, name).unwrap();
+        edit(&mut object);
+        self.put(&object);
+    }
+
+    /// Removes an object at once, as a kubelet or a force would.
+    pub(crate) fn remove<K: Synced>(&self, namespace: Option<&str>, name: &str) {
+        self.store
+            .lock()
+            .unwrap()
+            .remove(&Path::of::<K>(namespace, name));
+        self.tell();
+    }
+
+    /// Deletes an object with grace, as a user would.
+    pub(crate) fn delete<K: Synced>(&self, namespace: Option<&str>, name: &str, grace: i64) {
+        let path = Path::of::<K>(namespace, name);
+        let options = json!({ "gracePeriodSeconds": grace });
+        self.store.lock().unwrap().delete(&path, &options).unwrap();
+        self.tell();
+    }
+
+    /// Refuses the next creation of an object whose name contains `name`.
+    pub(crate) fn refuse_creation(&self, name: &str, code: StatusCode, message: &str) {
+        let refusal = Refusal::new(code, message);
+        self.store
+            .lock()
+            .unwrap()
+            .refusals
+            .push((name.to_owned(), refusal));
+    }
+
+    /// Ends all watches and forgets the history, so that their readers must list anew.
+    pub(crate) fn break_watches(&self) {
+        self.store.lock().unwrap().forget_history();
+        self.tell();
+    }
+
+    /// Waits until `is_met`, and says what was last seen if that takes too long.
+    #[track_caller]
+    pub(crate) fn wait_for<T: std::fmt::Debug>(
+        &self,
+        what: &str,
+        mut look: impl FnMut(&Self) -> Result<T, String>,
+    ) -> impl Future<Output = T> {
+        let api = self.clone();
+        let what = what.to_owned();
+        async move {
+            let mut changed = api.changed.subscribe();
+            let mut last = String::new();
+            let met = async {
+                loop {
+                    changed.mark_unchanged();
+                    match look(&api) {
+                        Ok(found) => return found,
+                        Err(seen) => last = seen,
+                    }
+                    // The other cluster may be the one that changes.
+                    let _either =
+                        tokio::time::timeout(Duration::from_millis(20), changed.changed()).await;
+                }
+            };
+            let met = tokio::time::timeout(Duration::from_secs(10), met).await;
+            met.unwrap_or_else(|_| panic!("waited 10 s for {what}; last seen: {last}"))
+        }
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Sent> {
+        let (parts, body) = request.into_parts();
+        let query: Vec<(String, String)> = parts
+            .uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(key, value)| (key.to_owned(), percent_decoded(value)))
+            .collect();
+        let option = |key: &str| {
+            query
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, value)| value.clone())
+        };
+        let Some(path) = Path::parse(parts.uri.path()) else {
+            return refuse(&Refusal::new(StatusCode::NOT_FOUND, "no such path"));
+        };
+        if option("watch").is_some_and(|value| value == "true") {
+            let since = option("resourceVersion").and_then(|version| version.parse().ok());
+            return self.watch(path, option("labelSelector"), since.unwrap_or_default());
+        }
+        let body = body.collect().await.unwrap().to_bytes();
+        let body: Value = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&body).unwrap()
+        };
+        let kind = parts
+            .headers
+            .get("content-type")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let answer = self.act(
+            &parts.method,
+            &path,
+            &kind,
+            &body,
+            option("labelSelector").as_deref(),
+        );
+        if parts.method != Method::GET {
+            self.tell();
+        }
+        match answer {
+            Ok((code, value)) => respond(code, &value),
+            Err(refusal) => refuse(&refusal),
+        }
+    }
+
+    fn act(
+        &self,
+        method: &Method,
+        path: &Path,
+        kind: &str,
+        body: &Value,
+        selector: Option<&str>,
+    ) -> Answer {
+        let mut store = self.store.lock().unwrap();
+        if method != Method::GET && !path.is_event() {
+            store.writes += 1;
+        }
+        match (method.as_str(), path.name.is_empty()) {
+            ("GET", true) => Ok((StatusCode::OK, store.as_list(path, selector))),
+            ("GET", false) => {
+                let found = store.get(path);
+                found.map(|object| (StatusCode::OK, object)).ok_or_else(|| {
+                    Refusal::new(StatusCode::NOT_FOUND, format!("{} not found", path.name))
+                })
+            }
+            ("POST", _) => store.post(path, body),
+            ("PATCH", false) => store.patch(path, kind, body),
+            ("DELETE", false) => store.delete(path, body),
+            _ => Err(Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                method.as_str(),
+            )),
+        }
+    }
+
+    fn watch(&self, path: Path, selector: Option<String>, since: u64) -> Response<Sent> {
+        let is_too_old = since != 0 && since < self.store.lock().unwrap().oldest;
+        if is_too_old {
+            // Not a refusal: by now the real server has begun to answer.
+            let status = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"});
+            let line = Bytes::from(format!("{}\n", json!({"type": "ERROR", "object": status})));
+            return Response::new(Full::new(line).boxed_unsync());
+        }
+        let (store, changed) = (Arc::clone(&self.store), self.changed.subscribe());
+        let generation = self.store.lock().unwrap().generation;
+        let events = stream::unfold((since, changed), move |(since, mut changed)| {
+            let (store, path, selector) = (Arc::clone(&store), path.clone(), selector.clone());
+            async move {
+                loop {
+                    changed.mark_unchanged();
+                    let (news, newest) = {
+                        let store = store.lock().unwrap();
+                        if store.generation != generation {
+                            return None;
+                        }
+                        (
+                            store.events_since(&path, selector.as_deref(), since),
+                            store.version,
+                        )
+                    };
+                    if !news.is_empty() {
+                        return Some((news, (newest, changed)));
+                    }
+                    changed.changed().await.ok()?;
+                }
+            }
+        });
+        let lines = events.flat_map(stream::iter).map(|event| {
+            let line = Bytes::from(format!("{event}\n"));
+            Ok::<_, Infallible>(Frame::data(line))
+        });
+        Response::new(StreamBody::new(lines).boxed_unsync())
+    }
+}
+
+fn respond(code: StatusCode, value: &Value) -> Response<Sent> {
+    let mut response = Response::new(Full::new(Bytes::from(value.to_string())).boxed_unsync());
+    *response.status_mut() = code;
+    response
+}
+
+fn refuse(refusal: &Refusal) -> Response<Sent> {
+    let reason = refusal
+        .code
+        .canonical_reason()
+        .unwrap_or_default()
+        .replace(' ', "");
+    respond(
+        refusal.code,
+        &json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "code": refusal.code.as_u16(), "message": refusal.message, "reason": reason,
+        }),
+    )
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        if let (b'%', [high, low, after @ ..]) = (first, after) {
+            let digits = [*high, *low];
+            let code = u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap();
+            bytes.push(code);
+            rest = after;
+        } else {
+            bytes.push(if *first == b'+' { b' ' } else { *first });
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}

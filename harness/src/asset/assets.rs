@@ -114,11 +114,11 @@ impl Assets {
                 None => search.no("directory", "not in it"),
             },
         }
-        match self.builder.image_key(component, version) {
-            Ok(Some(key)) => {
-                if let Some(archive) = self.store.find(&key).await? {
+        match self.builder.plan(component, version) {
+            Ok(Some(plan)) => {
+                if let Some(archive) = self.store.find(&plan.key).await? {
                     return Ok(Image {
-                        reference: self.builder.reference(component, version, &key),
+                        reference: plan.reference,
                         archive: Some(archive),
                         origin: Origin::Cache,
                     });
@@ -139,15 +139,11 @@ impl Assets {
             return Err(search.failed(None));
         }
         match self.builder.image(component, version).await {
-            Ok(Some((archive, _))) => {
-                let key = self.builder.image_key(component, version)?;
-                let reference = key.map(|key| self.builder.reference(component, version, &key));
-                Ok(Image {
-                    reference: reference.unwrap_or_default(),
-                    archive: Some(archive),
-                    origin: Origin::Built,
-                })
-            }
+            Ok(Some((plan, archive))) => Ok(Image {
+                reference: plan.reference,
+                archive: Some(archive),
+                origin: Origin::Built,
+            }),
             Ok(None) => {
                 search.no("build from source", "its source is on no package registry");
                 Err(search.failed(None))

@@ -33,8 +33,8 @@ impl Assets {
                 .directory
                 .as_deref()
                 .and_then(|directory| directory::image(directory, component.name(), &named));
-            let key = self.builder.image_key(component, version).ok().flatten();
-            let record = key.and_then(|key| self.store.record(&key));
+            let plan = self.builder.plan(component, version).ok().flatten();
+            let record = plan.and_then(|plan| self.store.record(&plan.key));
             let official = component.official(&self.catalogue, version)?;
             let origin = if in_directory.is_some() {
                 Some(Origin::Directory)

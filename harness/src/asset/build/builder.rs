@@ -28,11 +28,25 @@ pub(crate) struct Builder {
     pub(super) catalogue: Arc<Catalogue>,
 }
 
+/// How often a build starts again because its sources changed under it.
+const ATTEMPTS: u32 = 3;
+
+/// An image as its sources are at one moment: they may change while it is being built.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The key of the archive.
+    pub(crate) key: Key,
+    /// The name of the image: another for another content.
+    pub(crate) reference: String,
+    recipe: Recipe,
+    source: Option<Source>,
+}
+
 /// A file in the store, and whether it was made just now.
 pub(crate) type Made = (PathBuf, bool);
 
 /// Images are made anew when this changes.
-const REVISION: &str = "image 1";
+const REVISION: &str = "image 2";
 
 impl Builder {
     pub(crate) fn new(store: Store, progress: Progress, catalogue: Arc<Catalogue>) -> Self {
@@ -52,12 +66,13 @@ impl Builder {
         binary: Binary,
         version: KubernetesVersion,
     ) -> Result<Made, Error> {
-        let source = Source::of(binary, &self.catalogue, version)?;
-        self.store
-            .get_or_make(&source.key(), |output| async move {
-                source.build(&self.store, &self.progress, &output).await
-            })
-            .await
+        for _ in 1..ATTEMPTS {
+            match self.program(&self.source(binary, version)?).await {
+                Err(Error::SourcesChanged) => {}
+                result => return result,
+            }
+        }
+        self.program(&self.source(binary, version)?).await
     }
 
     /// The key of a binary.
@@ -69,48 +84,45 @@ impl Builder {
         binary: Binary,
         version: KubernetesVersion,
     ) -> Result<Key, Error> {
-        Ok(Source::of(binary, &self.catalogue, version)?.key())
+        Ok(self.source(binary, version)?.key())
     }
 
-    /// The key of an image; `None` when it cannot be built.
+    /// What an image would be made of now; `None` when it cannot be built.
     ///
     /// # Errors
     /// What is in it cannot be built here.
-    pub(crate) fn image_key(
+    pub(crate) fn plan(
         &self,
         component: Component,
         version: KubernetesVersion,
-    ) -> Result<Option<Key>, Error> {
-        let program = |binary: Binary| self.binary_key(binary, version);
-        let inside = match component.recipe() {
-            Recipe::Program(binary, path) => format!("{} at {path}", program(binary)?.digest()),
-            Recipe::ProgramWithShell(binary, path, command) => {
-                let digest = program(binary)?.digest().to_owned();
-                format!("{digest} at {path} {command}, {}", shell::REVISION)
+    ) -> Result<Option<Plan>, Error> {
+        let recipe = component.recipe();
+        let source = match recipe {
+            Recipe::Program(binary, _) | Recipe::ProgramWithShell(binary, ..) => {
+                Some(self.source(binary, version)?)
             }
-            Recipe::Shell => shell::REVISION.to_owned(),
+            Recipe::Shell => None,
             Recipe::None => return Ok(None),
         };
+        let program = source.as_ref().map(Source::key);
+        let inputs = [
+            REVISION.to_owned(),
+            format!("{recipe:?}"),
+            shell::REVISION.to_owned(),
+            program.map_or_else(String::new, |key| key.digest().to_owned()),
+        ];
         let version = component.version(&self.catalogue, version);
-        let name = format!("image-{component}-v{version}");
-        Ok(Some(Key::new(name, [REVISION, &inside])))
+        let key = Key::new(format!("image-{component}-v{version}"), inputs);
+        let tag = format!("v{version}-{}", key.short());
+        Ok(Some(Plan {
+            reference: format!("localhost/vcluster-test/{component}:{tag}"),
+            key,
+            recipe,
+            source,
+        }))
     }
 
-    /// The name of an image that was built: another for another content.
-    pub(crate) fn reference(
-        &self,
-        component: Component,
-        version: KubernetesVersion,
-        key: &Key,
-    ) -> String {
-        let version = component.version(&self.catalogue, version);
-        format!(
-            "localhost/vcluster-test/{component}:v{version}-{}",
-            key.short()
-        )
-    }
-
-    /// The archive of an image, built if need be. `None` when it cannot be built.
+    /// The archive of an image and the plan it was made by. `None` when it cannot be built.
     ///
     /// # Errors
     /// The build fails.
@@ -118,34 +130,40 @@ impl Builder {
         &self,
         component: Component,
         version: KubernetesVersion,
-    ) -> Result<Option<Made>, Error> {
-        let Some(key) = self.image_key(component, version)? else {
-            return Ok(None);
-        };
-        let reference = self.reference(component, version, &key);
-        let made = self
-            .store
-            .get_or_make(&key, |output| async {
-                let (layer, config) = self.content(component, version).await?;
-                let work = self.store.work(&key.to_string())?;
-                write_image(&work, output, vec![reference], config, layer).await
-            })
-            .await?;
-        Ok(Some(made))
+    ) -> Result<Option<(Plan, PathBuf)>, Error> {
+        let mut attempt = 1;
+        loop {
+            let Some(plan) = self.plan(component, version)? else {
+                return Ok(None);
+            };
+            match self.planned(&plan).await {
+                Err(Error::SourcesChanged) if attempt < ATTEMPTS => attempt += 1,
+                result => return result.map(|(archive, _)| Some((plan, archive))),
+            }
+        }
     }
 
-    async fn content(
-        &self,
-        component: Component,
-        version: KubernetesVersion,
-    ) -> Result<(Layer, ImageConfig), Error> {
-        match component.recipe() {
-            Recipe::Program(binary, path) => {
-                let (program, _) = self.binary(binary, version).await?;
+    async fn planned(&self, plan: &Plan) -> Result<Made, Error> {
+        self.store
+            .get_or_make(&plan.key, |output| async {
+                let (layer, config) = self.content(plan).await?;
+                let work = self.store.work(&plan.key.to_string())?;
+                let references = vec![plan.reference.clone()];
+                write_image(&work, output, references, config, layer).await
+            })
+            .await
+    }
+
+    async fn content(&self, plan: &Plan) -> Result<(Layer, ImageConfig), Error> {
+        let program = match &plan.source {
+            Some(source) => self.program(source).await?.0,
+            None => PathBuf::new(),
+        };
+        match plan.recipe {
+            Recipe::Program(_, path) => {
                 Ok((program_layer(path, program), ImageConfig::entrypoint(path)))
             }
-            Recipe::ProgramWithShell(binary, path, command) => {
-                let (program, _) = self.binary(binary, version).await?;
+            Recipe::ProgramWithShell(_, path, command) => {
                 let layer = self.shell_layer().await?.copy(path, 0o755, program);
                 let config = ImageConfig {
                     command: vec![command.to_owned()],
@@ -153,18 +171,26 @@ impl Builder {
                 };
                 Ok((layer, config))
             }
-            Recipe::Shell => {
+            Recipe::Shell | Recipe::None => {
                 let config = ImageConfig {
                     command: vec!["sh".to_owned()],
                     ..ImageConfig::default()
                 };
                 Ok((self.shell_layer().await?, config))
             }
-            Recipe::None => Err(Error::Unexpected {
-                what: "a recipe",
-                found: format!("{component} has none"),
-            }),
         }
+    }
+
+    async fn program(&self, source: &Source) -> Result<Made, Error> {
+        self.store
+            .get_or_make(&source.key(), |output| async move {
+                source.build(&self.store, &self.progress, &output).await
+            })
+            .await
+    }
+
+    fn source(&self, binary: Binary, version: KubernetesVersion) -> Result<Source, Error> {
+        Source::of(binary, &self.catalogue, version)
     }
 
     /// A shell and the usual commands.

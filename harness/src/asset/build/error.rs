@@ -78,6 +78,9 @@ pub enum Error {
         /// The image that would do.
         official: String,
     },
+    /// The sources of the syncer were edited while it was built from them.
+    #[error("the sources of the syncer changed while it was being built; run again")]
+    SourcesChanged,
     /// A node image of this version needs another companion than the lock file has.
     #[error(
         "a node image of kubernetes {version} needs {component} {wanted}, and the lock file has {have}; \

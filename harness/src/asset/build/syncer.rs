@@ -93,7 +93,12 @@ impl Source {
                     .current_dir(root)
                     .args(["build", "--locked", "--profile", "syncer"])
                     .args(["--target", &target(), "--package", NAME, "--bin", NAME]);
-                command::run(&mut cargo, LIMIT).await?;
+                let built = command::run(&mut cargo, LIMIT).await;
+                // What came out, or the failure, may be of other sources than the key says.
+                if Self::find()? != *self {
+                    return Err(Error::SourcesChanged);
+                }
+                built?;
                 let program = directory.join(target()).join("syncer").join(NAME);
                 std::fs::copy(&program, output).map_err(Error::io("write", output))?;
             }

@@ -121,15 +121,14 @@ async fn the_cache_comes_before_the_engine() {
     let place = Place::new();
     let engine = place.engine(Registries::Generous, &[ETCD]);
     let assets = place.assets(&engine);
-    let key = assets
-        .builder
-        .image_key(Component::Etcd, version())
-        .unwrap()
-        .unwrap();
-    let reference = assets.builder.reference(Component::Etcd, version(), &key);
-    cache(&assets, &key, &reference).await;
+    let plan = assets.builder.plan(Component::Etcd, version());
+    let plan = plan.unwrap().unwrap();
+    cache(&assets, &plan.key, &plan.reference).await;
     let image = assets.image(Component::Etcd, version()).await.unwrap();
-    assert_eq!((image.origin, image.reference), (Origin::Cache, reference));
+    assert_eq!(
+        (image.origin, image.reference),
+        (Origin::Cache, plan.reference)
+    );
 }
 
 #[tokio::test]

@@ -23,7 +23,8 @@ use crate::{
     plan::{Step, Twins},
     queue::{Outcome, Queue},
     resource::{ResourceSyncer, Synced},
-    worker, write,
+    worker,
+    write::{self, Merge},
 };
 
 /// How long a step that was taken is trusted to show in the caches.
@@ -188,7 +189,7 @@ impl<R: ResourceSyncer> Controller<R> {
             Step::ApplyHost { object, uid } => on_host.apply(object.as_ref(), uid).await?,
             Step::PatchHost { patch, subresource } => {
                 on_host
-                    .merge_strategically::<R::Object>(&host_key, patch, *subresource)
+                    .merge::<R::Object>(&host_key, Merge::Strategic(patch), *subresource)
                     .await?;
             }
             Step::DeleteHost { uid, grace } => {
@@ -197,7 +198,7 @@ impl<R: ResourceSyncer> Controller<R> {
             Step::PatchVirtual { from, to } => {
                 for (patch, subresource) in patches(from.as_ref(), to.as_ref()) {
                     on_virtual
-                        .merge::<R::Object>(&twins.key, &patch, subresource)
+                        .merge::<R::Object>(&twins.key, Merge::Plain(&patch), subresource)
                         .await?;
                 }
             }
@@ -292,7 +293,10 @@ impl<R: ResourceSyncer> Controller<R> {
         }
         // Our own, and somebody took the label away.
         let patch = metadata::marks(key, found.metadata.uid.as_deref(), names);
-        match on_host.merge::<R::Object>(&host_key, &patch, None).await {
+        match on_host
+            .merge::<R::Object>(&host_key, Merge::Plain(&patch), None)
+            .await
+        {
             Ok(()) => Outcome::Done,
             Err(error) => {
                 warn!(object = %key, error = %Chain(&error), "could not mark as ours again");

@@ -21,7 +21,8 @@ use crate::{
     plan,
     queue::{Outcome, Queue},
     resources::{node, pod},
-    worker, write,
+    worker,
+    write::{self, Merge},
 };
 
 /// How long a node stays after its last pod: the next one often comes soon.
@@ -156,7 +157,7 @@ impl Nodes {
             let key = ObjectKey::of(&wanted);
             self.clusters
                 .on_virtual
-                .merge::<Node>(&key, &status, Some("status"))
+                .merge::<Node>(&key, Merge::Plain(&status), Some("status"))
                 .await?;
         }
         Ok(())

@@ -36,6 +36,15 @@ impl fmt::Display for Side {
     }
 }
 
+/// A patch that says only what changes.
+#[derive(Debug, Clone, Copy)]
+pub enum Merge<'a> {
+    /// RFC 7396: lists are taken whole.
+    Plain(&'a Value),
+    /// Kubernetes' own: finds the items of lists by their names.
+    Strategic(&'a Value),
+}
+
 /// Writes to one side.
 pub struct Writer {
     client: Client,
@@ -132,9 +141,8 @@ impl Writer {
     /// Makes an object as its author would, so that its fields are not this syncer's.
     pub async fn create_new<K: Synced>(&self, object: &K) -> Result<(), Error> {
         let key = ObjectKey::of(object);
-        // Types of the Kubernetes API always have a JSON form.
-        let body = serde_json::to_vec(object).unwrap_or_default();
-        let request = Self::collection::<K>(&key).create(&PostParams::default(), body);
+        let body = self.as_json("create", object)?.to_string();
+        let request = Self::collection::<K>(&key).create(&PostParams::default(), body.into_bytes());
         self.send::<K>("create", &key, request).await
     }
 
@@ -146,48 +154,26 @@ impl Writer {
     /// Makes an object or brings it into the given shape, whoever made it. For what is entirely
     /// this syncer's own.
     pub async fn own<K: Synced>(&self, object: &K) -> Result<(), Error> {
-        let body = serde_json::to_value(object).unwrap_or_default();
-        self.send_apply("apply", object, body, None).await
+        let body = self.as_json("apply", object)?;
+        self.send_apply("apply", object, body).await
     }
 
-    /// As [`Self::own`], for a subresource of an object that is there.
-    pub async fn own_subresource<K: Synced>(
-        &self,
-        object: &K,
-        subresource: &str,
-    ) -> Result<(), Error> {
-        let body = serde_json::to_value(object).unwrap_or_default();
-        self.send_apply("apply", object, body, Some(subresource))
-            .await
-    }
-
-    /// Sends a merge patch to the object at `key`, or to a subresource of it.
+    /// Merges a patch into the object at `key`, or into a subresource of it.
     pub async fn merge<K: Synced>(
         &self,
         key: &ObjectKey,
-        patch: &Value,
+        patch: Merge<'_>,
         subresource: Option<&str>,
     ) -> Result<(), Error> {
         let params = PatchParams {
             field_manager: Some(self.field_manager().to_owned()),
             ..PatchParams::default()
         };
-        self.patch::<K>("patch", key, &params, &Patch::Merge(patch), subresource)
-            .await
-    }
-
-    /// Sends a strategic merge patch, which finds list items by their names.
-    pub async fn merge_strategically<K: Synced>(
-        &self,
-        key: &ObjectKey,
-        patch: &Value,
-        subresource: Option<&str>,
-    ) -> Result<(), Error> {
-        let params = PatchParams {
-            field_manager: Some(self.field_manager().to_owned()),
-            ..PatchParams::default()
+        let patch = match patch {
+            Merge::Plain(patch) => Patch::Merge(patch),
+            Merge::Strategic(patch) => Patch::Strategic(patch),
         };
-        self.patch::<K>("patch", key, &params, &Patch::Strategic(patch), subresource)
+        self.patch::<K>("patch", key, &params, &patch, subresource)
             .await
     }
 
@@ -236,10 +222,9 @@ impl Writer {
         object: &K,
         (precondition, value): (&str, &str),
     ) -> Result<(), Error> {
-        // Types of the Kubernetes API always have a JSON form.
-        let mut body = serde_json::to_value(object).unwrap_or_default();
+        let mut body = self.as_json(action, object)?;
         body["metadata"][precondition] = json!(value);
-        self.send_apply(action, object, body, None).await
+        self.send_apply(action, object, body).await
     }
 
     /// Server-side apply refuses fields that it does not know, which happens when the two sides are
@@ -249,7 +234,6 @@ impl Writer {
         action: &'static str,
         object: &K,
         mut body: Value,
-        subresource: Option<&str>,
     ) -> Result<(), Error> {
         let key = ObjectKey::of(object);
         let kind = K::kind(&());
@@ -259,7 +243,7 @@ impl Writer {
         }
         loop {
             let result = self
-                .patch::<K>(action, &key, &params, &Patch::Apply(&body), subresource)
+                .patch::<K>(action, &key, &params, &Patch::Apply(&body), None)
                 .await;
             let Err(error) = &result else {
                 return result;
@@ -321,13 +305,29 @@ impl Writer {
             Ok(request) => self.client.request::<IgnoredAny>(request).await.map(|_| ()),
             Err(error) => Err(kube::Error::BuildRequest(error)),
         };
-        result.map_err(|source| Error {
+        result.map_err(|source| self.error::<K>(action, key.clone(), source))
+    }
+
+    fn as_json<K: Synced>(&self, action: &'static str, object: &K) -> Result<Value, Error> {
+        serde_json::to_value(object).map_err(|source| {
+            let source = kube::Error::SerdeError(source);
+            self.error::<K>(action, ObjectKey::of(object), source)
+        })
+    }
+
+    fn error<K: Synced>(
+        &self,
+        action: &'static str,
+        object: ObjectKey,
+        source: kube::Error,
+    ) -> Error {
+        Error {
             action,
             kind: K::kind(&()).into_owned(),
-            object: key.clone(),
+            object,
             side: self.side,
             source: Box::new(source),
-        })
+        }
     }
 
     fn collection<K: Synced>(key: &ObjectKey) -> Request {

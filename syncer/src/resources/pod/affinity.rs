@@ -2,7 +2,7 @@
 //! cluster's pods only, in the namespaces that the tenant meant.
 
 use k8s_openapi::{
-    api::core::v1::{PodAffinityTerm, PodSpec, TopologySpreadConstraint},
+    api::core::v1::{PodAffinityTerm, PodSpec, TopologySpreadConstraint, WeightedPodAffinityTerm},
     apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement},
 };
 
@@ -12,30 +12,16 @@ use crate::{labels, naming::NameTranslator, selector};
 pub(super) fn to_host(spec: &mut PodSpec, namespace: &str, names: &NameTranslator) {
     if let Some(affinity) = &mut spec.affinity {
         let near = affinity.pod_affinity.iter_mut().flat_map(|affinity| {
-            let preferred = affinity
-                .preferred_during_scheduling_ignored_during_execution
-                .iter_mut()
-                .flatten();
-            let required = affinity
-                .required_during_scheduling_ignored_during_execution
-                .iter_mut()
-                .flatten();
-            preferred
-                .map(|weighted| &mut weighted.pod_affinity_term)
-                .chain(required)
+            terms(
+                &mut affinity.preferred_during_scheduling_ignored_during_execution,
+                &mut affinity.required_during_scheduling_ignored_during_execution,
+            )
         });
         let far = affinity.pod_anti_affinity.iter_mut().flat_map(|affinity| {
-            let preferred = affinity
-                .preferred_during_scheduling_ignored_during_execution
-                .iter_mut()
-                .flatten();
-            let required = affinity
-                .required_during_scheduling_ignored_during_execution
-                .iter_mut()
-                .flatten();
-            preferred
-                .map(|weighted| &mut weighted.pod_affinity_term)
-                .chain(required)
+            terms(
+                &mut affinity.preferred_during_scheduling_ignored_during_execution,
+                &mut affinity.required_during_scheduling_ignored_during_execution,
+            )
         });
         for term in near.chain(far) {
             *term = term_to_host(term, namespace, names);
@@ -44,6 +30,16 @@ pub(super) fn to_host(spec: &mut PodSpec, namespace: &str, names: &NameTranslato
     for constraint in spec.topology_spread_constraints.iter_mut().flatten() {
         spread_to_host(constraint, namespace, names);
     }
+}
+
+fn terms<'a>(
+    preferred: &'a mut Option<Vec<WeightedPodAffinityTerm>>,
+    required: &'a mut Option<Vec<PodAffinityTerm>>,
+) -> impl Iterator<Item = &'a mut PodAffinityTerm> {
+    let preferred = preferred.iter_mut().flatten();
+    preferred
+        .map(|weighted| &mut weighted.pod_affinity_term)
+        .chain(required.iter_mut().flatten())
 }
 
 fn term_to_host(

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::debug;
+
 /// A point that the start of a cluster passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -82,6 +84,7 @@ impl Phases {
     /// For what was passed while something else was looked at.
     pub(super) fn pass_after(&mut self, phase: Phase, elapsed: Duration) {
         if self.get(phase).is_none() {
+            debug!(%phase, ?elapsed, "passed");
             self.passed.push((phase, elapsed));
             self.passed.sort_by_key(|(_, elapsed)| *elapsed);
         }

@@ -12,6 +12,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use kube::config::Kubeconfig;
 use tokio::sync::OnceCell;
+use tracing::debug;
 
 use super::file::{self, Lease, Runs};
 use crate::{
@@ -135,6 +136,7 @@ impl Session {
             let reaper = restart
                 .map(|restart| reaper::spawn(&restart, lease.directory(), &order, &kubeconfig))
                 .transpose()?;
+            debug!(session = order.session, host = order.host, "begun");
             Ok(Arc::new(Self {
                 id: order.session,
                 place: Place::here(),

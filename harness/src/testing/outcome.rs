@@ -41,13 +41,31 @@ impl<T: Outcome, E: Debug> Outcome for Result<T, E> {
     fn failure(&self) -> Option<String> {
         match self {
             Ok(value) => value.failure(),
-            Err(error) => Some(format!("the test returned an error: {error:?}")),
+            Err(error) => {
+                let text = format!("{error:?}");
+                let text = without_backtrace(&text);
+                Some(format!("the test returned an error: {text}"))
+            }
         }
     }
 
     fn passed() -> Self {
         Ok(T::passed())
     }
+}
+
+/// libtest prints the whole error. Here its cause is looked for, and the names of functions in a
+/// backtrace would be taken for one.
+fn without_backtrace(text: &str) -> &str {
+    let is_backtrace = |line: &str| line.eq_ignore_ascii_case("stack backtrace:");
+    let mut end = 0;
+    for line in text.split_inclusive('\n') {
+        if is_backtrace(line.trim()) {
+            return text[..end].trim_end();
+        }
+        end += line.len();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -60,6 +78,24 @@ mod tests {
         assert_eq!(Ok::<_, String>(()).failure(), None);
         assert_eq!(Ok::<_, String>(ExitCode::SUCCESS).failure(), None);
         assert!(Ok::<_, String>(ExitCode::FAILURE).failure().is_some());
+    }
+
+    #[test]
+    fn a_backtrace_is_no_part_of_a_failure() {
+        struct Traced;
+
+        impl Debug for Traced {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("could not start\n\nCaused by:\n    port taken\n\n")?;
+                f.write_str("Stack backtrace:\n   0: std::backtrace::create\n   1: cgroup::mount")
+            }
+        }
+
+        let failure = Err::<(), _>(Traced).failure().unwrap();
+        assert_eq!(
+            failure,
+            "the test returned an error: could not start\n\nCaused by:\n    port taken"
+        );
     }
 
     #[test]

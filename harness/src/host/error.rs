@@ -183,6 +183,15 @@ pub enum Error {
         /// The cluster.
         name: String,
     },
+    /// A container that belongs to no kind cluster has the name of a node.
+    #[error(
+        "there is a container {container} already that belongs to no kind cluster; remove it \
+         (`docker rm --force {container}`), or choose another name for the host"
+    )]
+    NameTaken {
+        /// The container.
+        container: String,
+    },
     /// A cluster of ours was never finished: its maker was killed, or parts of it were deleted.
     #[error("the host {name} is half-made ({reason}); the next run replaces it")]
     HalfMade {

@@ -27,6 +27,10 @@ const TURN: Duration = Duration::from_hours(2);
 const RESUME: Duration = Duration::from_secs(90);
 /// How often a host that another process makes is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long a name may be taken by a container that cannot be seen: it is being made, or is going.
+const UNSEEN: Duration = Duration::from_secs(30);
+/// How long such a container is looked for before its name is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// The host that `settings` choose: found, brought up again, or made.
 ///
@@ -97,6 +101,7 @@ impl SharedPlace {
         }
         let step = progress.step(format!("host {}", self.name));
         let lock = Lock::acquire(&self.lock, &step, Deadline::after("host", TURN)).await?;
+        let mut unseen = None;
         let host = loop {
             let Some(cluster) = kind::find(&self.engine, &self.name).await? else {
                 let image = match known_image.take() {
@@ -105,18 +110,25 @@ impl SharedPlace {
                 };
                 match self.make(image, progress).await {
                     // Somebody with another lock was quicker.
-                    Err(Error::Exists { .. }) => continue,
+                    Err(error @ Error::Exists { .. }) => {
+                        let since = unseen.get_or_insert_with(|| Deadline::after("host", UNSEEN));
+                        if since.is_over() {
+                            return Err(error);
+                        }
+                        self.look_for_it().await?;
+                        continue;
+                    }
                     made => break made?,
                 }
             };
             match self.bring_up(&cluster, &step).await {
                 Ok(host) => break host,
                 Err(error) if cluster.is_ours && is_repaired_by_replacing(&error) => {
-                    if self.is_being_made(&cluster, &step).await? {
+                    if may_be_in_the_making(&error) && self.is_being_made(&cluster, &step).await? {
                         continue;
                     }
                     tracing::warn!(host = %self.name, %error, "replacing the host");
-                    step.detail("it cannot be used any more, so it is replaced");
+                    step.detail(&format!("it is replaced: {error}"));
                     kind::delete(&self.engine, &self.name).await?;
                 }
                 Err(error) => return Err(error),
@@ -157,6 +169,15 @@ impl SharedPlace {
         kind::create(&self.engine, &options, progress).await
     }
 
+    /// Waits a moment for a cluster that somebody else has just begun.
+    async fn look_for_it(&self) -> Result<(), Error> {
+        let deadline = Deadline::after("host", AGAIN);
+        while !deadline.is_over() && kind::find(&self.engine, &self.name).await?.is_none() {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     /// Waits a moment if a living process, which must have another lock than ours, makes it.
     async fn is_being_made(&self, cluster: &KindCluster, step: &Step) -> Result<bool, Error> {
         if cluster.is_abandoned(&self.lock) {
@@ -173,6 +194,14 @@ impl SharedPlace {
         }
         Ok(true)
     }
+}
+
+/// Is this what a host looks like that somebody makes just now? Once it was complete, nobody is at it.
+fn may_be_in_the_making(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::HalfMade { .. } | Error::Gone { .. } | Error::NotRunning { .. }
+    )
 }
 
 /// Would a new host be free of this fault? The engine's own faults would stay.

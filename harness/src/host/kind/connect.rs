@@ -11,6 +11,7 @@ use super::{
         Engine, Error, HostCluster, cluster::HostFacts, files, image::ImageStore, kubeconfig,
         node::Node,
     },
+    address,
     container::API_PORT,
     find::{KindCluster, wiring},
     labels, nodes, pod_network, ready,
@@ -77,10 +78,10 @@ pub(in super::super) async fn resume(
     let stopped = cluster.containers.iter().filter(|found| !found.is_running);
     nodes::start(engine, stopped.map(|found| found.name.as_str())).await?;
     let attached = attach(engine, cluster).await?;
-    let boots = attached
-        .nodes
-        .iter()
-        .map(|node| ready::booted(node, &cluster.name, attached.started, deadline));
+    let boots = attached.nodes.iter().map(|node| async {
+        ready::booted(node, &cluster.name, attached.started, deadline).await?;
+        address::renew(node).await
+    });
     try_join_all(boots).await?;
     let client = attached.host.client().await?;
     ready::api(&client, &cluster.name, deadline).await?;

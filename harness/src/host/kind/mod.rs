@@ -2,6 +2,7 @@
 //! network, so that the `kind` command line sees and deletes them. No command line is needed.
 
 mod addons;
+mod address;
 mod connect;
 mod container;
 mod create;

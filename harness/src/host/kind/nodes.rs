@@ -10,7 +10,7 @@ use super::{
     },
     container::{self, Machine},
     find::{KindCluster, NodeRole, wiring},
-    network,
+    labels, network,
     options::KindOptions,
 };
 
@@ -28,9 +28,11 @@ pub(super) async fn make(
         let created = engine
             .docker()
             .create_container(Some(parameters), body)
-            .await
-            .map_err(|source| refused(options, name, source))?;
-        made.push(created.id);
+            .await;
+        match created {
+            Ok(created) => made.push(created.id),
+            Err(source) => return Err(refused(engine, options, name, source).await),
+        }
     }
     Ok(())
 }
@@ -82,11 +84,16 @@ async fn node(engine: &Engine, name: &str) -> Result<Node, Error> {
     })
 }
 
-fn refused(options: &KindOptions, node: &str, source: DockerError) -> Error {
+async fn refused(engine: &Engine, options: &KindOptions, node: &str, source: DockerError) -> Error {
     match source {
         source if is_not_found(&source) => Error::NodeImage {
             image: options.image.clone(),
             source,
+        },
+        DockerError::DockerResponseServerError {
+            status_code: 409, ..
+        } if is_of_no_cluster(engine, node).await => Error::NameTaken {
+            container: node.to_owned(),
         },
         DockerError::DockerResponseServerError {
             status_code: 409, ..
@@ -95,6 +102,16 @@ fn refused(options: &KindOptions, node: &str, source: DockerError) -> Error {
         },
         source => Error::engine("create container", node)(source),
     }
+}
+
+/// Is there a container of this name that kind has nothing to do with? One that is being made or removed
+/// cannot be seen.
+async fn is_of_no_cluster(engine: &Engine, container: &str) -> bool {
+    let Ok(found) = engine.docker().inspect_container(container, None).await else {
+        return false;
+    };
+    let labels = found.config.and_then(|config| config.labels);
+    labels.is_none_or(|labels| !labels.contains_key(labels::CLUSTER))
 }
 
 /// Somebody else was quicker.

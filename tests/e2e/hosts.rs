@@ -1,0 +1,316 @@
+//! Hosts: kind clusters made, found, used, repaired and deleted through the Docker API.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use bollard::query_parameters::StopContainerOptionsBuilder;
+use e2e::{output_of, start};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams},
+};
+use tokio::process::{Child, Command};
+use vcluster_fixtures::pods;
+use vcluster_harness::{
+    asset::{Assets, Component, Image, Origin},
+    host::{
+        self, Error, HostCluster,
+        kind::{self, KindOptions, Port},
+    },
+    progress::Progress,
+    settings::Settings,
+};
+
+use crate::{
+    kind_cli::KindCommand,
+    own_host::{OwnHost, with_own_host},
+};
+
+/// One host for all that is true of a host from its first minute to its last.
+#[tokio::test]
+async fn a_host_of_two_nodes_is_used_stopped_resumed_and_deleted_by_kind() -> anyhow::Result<()> {
+    with_own_host(async |own| {
+        let options = KindOptions {
+            workers: 1,
+            ..own.options()
+        };
+        let host = kind::create(&own.engine, &options, &own.progress).await?;
+        every_node_is_ready_and_known(own, &host).await?;
+        it_is_found_and_not_made_twice(own, &options).await?;
+        let shell = images_are_loaded_where_they_lack(own, &host).await?;
+        pods_of_both_nodes_talk(own, &host.client().await?, &shell).await?;
+
+        let ids = own.container_ids().await?;
+        stop(own, &ids).await?;
+        // Its nodes come back although somebody else has got their addresses.
+        take_addresses(own, host.node_addresses().len()).await?;
+        let stopped = host.check().await;
+        assert!(
+            matches!(stopped, Err(Error::NotRunning { .. })),
+            "{stopped:?}"
+        );
+        let resumed = own.shared().await?;
+        assert_eq!(own.container_ids().await?, ids, "it was replaced");
+        assert_ne!(resumed.node_addresses(), host.node_addresses());
+        pods_of_both_nodes_talk(own, &resumed.client().await?, &shell).await?;
+
+        let volumes = own.volumes().await?;
+        ensure!(!volumes.is_empty());
+        kind_lists_exports_and_deletes(own).await?;
+        for volume in volumes {
+            let left = own.engine.docker().inspect_volume(&volume).await;
+            assert!(left.is_err(), "{left:?}");
+        }
+        let gone = host.check().await.expect_err("its containers were removed");
+        assert!(gone.to_string().contains("somebody deleted it"), "{gone}");
+        Ok(())
+    })
+    .await
+}
+
+async fn every_node_is_ready_and_known(own: &OwnHost, host: &HostCluster) -> anyhow::Result<()> {
+    let nodes = Api::<Node>::all(host.client().await?);
+    let nodes = nodes.list(&ListParams::default()).await?.items;
+    let mut names: Vec<_> = nodes
+        .iter()
+        .filter_map(|node| node.metadata.name.clone())
+        .collect();
+    names.sort();
+    let expected = ["control-plane", "worker"].map(|role| format!("{}-{role}", own.name));
+    assert_eq!(names, expected);
+    assert!(nodes.iter().all(is_ready));
+    assert_eq!(host.node_addresses().len(), 2);
+    for address in host.node_addresses() {
+        assert!(host.addresses_for_sans().contains(address));
+    }
+    assert_eq!(host.service_range().await?.to_string(), "10.96.0.0/12");
+    Ok(())
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+async fn it_is_found_and_not_made_twice(
+    own: &OwnHost,
+    options: &KindOptions,
+) -> anyhow::Result<()> {
+    let found = kind::find(&own.engine, &own.name).await?;
+    let found = found.context("not found")?;
+    assert!(found.is_ours && found.is_running());
+    let again = kind::create(&own.engine, options, &own.progress).await;
+    assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
+    Ok(())
+}
+
+async fn images_are_loaded_where_they_lack(
+    own: &OwnHost,
+    host: &HostCluster,
+) -> anyhow::Result<Image> {
+    let version = own.assets.resolve(host::HOST_VERSION).await?;
+    let shell = own.assets.image(Component::Shell, version).await?;
+    let nowhere = Image {
+        reference: "localhost/vcluster-test/nowhere:1".to_owned(),
+        archive: None,
+        origin: Origin::Engine,
+    };
+    let error = host.load(&[nowhere]).await.expect_err("it is nowhere");
+    assert!(matches!(error, Error::NoArchive { .. }), "{error:?}");
+
+    let directory = tempfile::tempdir()?;
+    let damaged = directory.path().join("damaged.tar");
+    std::fs::write(&damaged, "not an archive")?;
+    let damaged = Image {
+        archive: Some(damaged),
+        ..shell.clone()
+    };
+    let error = host.load(&[damaged]).await.expect_err("it is damaged");
+    assert!(matches!(error, Error::Archive { .. }), "{error:?}");
+
+    host.load(std::slice::from_ref(&shell)).await?;
+    host.load(std::slice::from_ref(&shell)).await?;
+    Ok(shell)
+}
+
+/// A pod on the worker fetches a page from a pod on the control plane by its address.
+async fn pods_of_both_nodes_talk(
+    own: &OwnHost,
+    client: &Client,
+    shell: &Image,
+) -> anyhow::Result<()> {
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let on = |role: &str, mut pod: Pod| {
+        pod.spec.get_or_insert_default().node_name = Some(format!("{}-{role}", own.name));
+        pod
+    };
+    let script = "echo hello > /tmp/index.html; exec httpd -f -p 8080 -h /tmp";
+    let server = pods::shell("server", &shell.reference, script);
+    let server = start(&pods, &on("control-plane", server)).await?;
+    let address = server
+        .status
+        .and_then(|status| status.pod_ip)
+        .context("the server has no address")?;
+    let script = format!("until timeout 2 wget -q -O - http://{address}:8080/; do sleep 0.2; done");
+    let visitor = pods::shell("visitor", &shell.reference, &script);
+    assert_eq!(output_of(&pods, &on("worker", visitor)).await?, "hello\n");
+    for name in ["server", "visitor"] {
+        let now = DeleteParams::default().grace_period(0);
+        pods.delete(name, &now).await?;
+        e2e::gone(&pods, name).await?;
+    }
+    Ok(())
+}
+
+async fn stop(own: &OwnHost, ids: &[String]) -> anyhow::Result<()> {
+    let now = StopContainerOptionsBuilder::default().t(0).build();
+    for id in ids {
+        let stopped = own.engine.docker().stop_container(id, Some(now.clone()));
+        stopped.await?;
+    }
+    Ok(())
+}
+
+/// The engine gives the least address that is free.
+async fn take_addresses(own: &OwnHost, count: usize) -> anyhow::Result<()> {
+    for number in 0..count {
+        own.start_beside(&format!("{}-bystander-{number}", own.name))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn kind_lists_exports_and_deletes(own: &OwnHost) -> anyhow::Result<()> {
+    let kind = KindCommand::installed(&own.settings).await?;
+    let listed = kind.run(["get", "clusters"]).await?;
+    assert!(listed.lines().any(|line| line == own.name), "{listed}");
+    let listed = kind.run(["get", "nodes", "--name", &own.name]).await?;
+    let mut nodes: Vec<_> = listed.lines().collect();
+    nodes.sort_unstable();
+    let expected = ["control-plane", "worker"].map(|role| format!("{}-{role}", own.name));
+    assert_eq!(nodes, expected);
+
+    let nodes = Api::<Node>::all(kind.client(&own.name).await?);
+    assert_eq!(nodes.list(&ListParams::default()).await?.items.len(), 2);
+
+    kind.run(["delete", "cluster", "--name", &own.name]).await?;
+    assert_eq!(kind::find(&own.engine, &own.name).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_half_made_host_of_a_killed_process_is_replaced_once() -> anyhow::Result<()> {
+    with_own_host(async |own| {
+        let mut maker = makes_it_in_a_process_of_its_own(own)?;
+        let half_made = tokio::select! {
+            ended = maker.wait() => anyhow::bail!("it ended too early: {ended:?}"),
+            ids = running(own) => ids?,
+        };
+        maker.kill().await?;
+
+        // Two at once, of which the second has locks of its own, as another user has them.
+        let elsewhere = tempfile::tempdir()?;
+        let other = Settings {
+            cache: elsewhere.path().to_owned(),
+            ..own.settings.clone()
+        };
+        let (one, two) = tokio::join!(
+            own.shared(),
+            host::shared(&other, &own.assets, &own.progress),
+        );
+        assert_eq!(one?.node_addresses(), two?.node_addresses());
+        let ids = own.container_ids().await?;
+        assert_eq!(ids.len(), 1);
+        assert_ne!(ids, half_made);
+
+        kind::delete(&own.engine, &own.name).await?;
+        kind::delete(&own.engine, &own.name).await?;
+        assert_eq!(own.container_ids().await?, [""; 0]);
+        Ok(())
+    })
+    .await
+}
+
+/// Starts this program again, for the one test that makes the host which the environment names.
+fn makes_it_in_a_process_of_its_own(own: &OwnHost) -> anyhow::Result<Child> {
+    let child = Command::new(std::env::current_exe()?)
+        .args(["--exact", "hosts::the_chosen_host_is_made", "--ignored"])
+        .env("VCLUSTER_TEST_HOST", format!("kind:{}", own.name))
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok(child)
+}
+
+#[tokio::test]
+#[ignore = "other tests run it in a process that they kill"]
+async fn the_chosen_host_is_made() -> anyhow::Result<()> {
+    let settings = Settings::from_process()?;
+    let progress = Progress::silent();
+    let assets = Assets::new(&settings, progress.clone());
+    host::shared(&settings, &assets, &progress).await?;
+    Ok(())
+}
+
+/// Waits until the host's first container runs.
+async fn running(own: &OwnHost) -> anyhow::Result<Vec<String>> {
+    loop {
+        if let Some(cluster) = kind::find(&own.engine, &own.name).await?
+            && cluster.is_running()
+        {
+            return own.container_ids().await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told_and_nothing_is_left() -> anyhow::Result<()> {
+    with_own_host(async |own| {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let port = taken.local_addr()?.port();
+        let options = KindOptions {
+            ports: vec![Port {
+                node: 80,
+                host: Some(port),
+            }],
+            ..own.options()
+        };
+        let made = kind::create(&own.engine, &options, &own.progress).await;
+        let chain = format!("{:#}", anyhow::Error::from(made.unwrap_err()));
+        assert!(chain.contains(&port.to_string()), "{chain}");
+        assert_eq!(own.container_ids().await?, [""; 0]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_container_of_somebody_else_with_the_name_of_a_node_is_told() -> anyhow::Result<()> {
+    with_own_host(async |own| {
+        own.start_beside(&format!("{}-control-plane", own.name))
+            .await?;
+        let made = own.shared().await;
+        let error = made.expect_err("its name is taken");
+        assert!(matches!(error, Error::NameTaken { .. }), "{error:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_image_that_is_missing_is_named() -> anyhow::Result<()> {
+    with_own_host(async |own| {
+        let options = KindOptions {
+            image: "localhost/vcluster-test/nothing:1".to_owned(),
+            ..own.options()
+        };
+        let made = kind::create(&own.engine, &options, &own.progress).await;
+        let error = made.unwrap_err();
+        assert!(matches!(&error, Error::NodeImage { image, .. } if *image == options.image));
+        Ok(())
+    })
+    .await
+}

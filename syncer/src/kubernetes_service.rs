@@ -20,6 +20,7 @@ use crate::{
     chain::Chain,
     clusters::Clusters,
     cover,
+    optional::{self, Items as _},
     queue::{Outcome, Queue},
     resource::Synced,
     resources::{endpoint_slice::SERVICE_NAME, service},
@@ -148,7 +149,7 @@ fn belongs_to(slice: &EndpointSlice, service: &str) -> bool {
 /// The API servers in a slice of the host: the ready ones, or all when none is ready, since one of
 /// them answers us and a pod that starts is ready only after us.
 fn backend(slice: &EndpointSlice) -> Option<Backend> {
-    let endpoints = slice.endpoints.as_deref().unwrap_or_default();
+    let endpoints = slice.endpoints.items();
     let is_ready = |endpoint: &&Endpoint| {
         endpoint
             .conditions
@@ -220,7 +221,7 @@ fn slice(backend: &Backend) -> EndpointSlice {
     EndpointSlice {
         metadata: metadata((SERVICE_NAME, "kubernetes")),
         address_type: backend.address_type.clone(),
-        endpoints: Some(vec![endpoint]),
+        endpoints: optional::list(vec![endpoint]),
         ports: Some(vec![SlicePort {
             name: Some("https".to_owned()),
             port: Some(backend.port),

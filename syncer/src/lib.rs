@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod naming;
 mod nodes;
 pub mod object_key;
+mod optional;
 pub mod plan;
 pub mod queue;
 pub mod rbac;

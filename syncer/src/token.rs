@@ -10,10 +10,12 @@ use std::{
 use k8s_openapi::{
     ByteString,
     api::{
-        authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
+        authentication::v1::{
+            BoundObjectReference, TokenRequest, TokenRequestSpec, TokenRequestStatus,
+        },
         core::v1::{Pod, Secret, ServiceAccount},
     },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{Api, ResourceExt, api::PostParams};
@@ -25,6 +27,7 @@ use crate::{
     clusters::Clusters,
     labels,
     object_key::ObjectKey,
+    optional::given,
     plan,
     queue::{Outcome, Queue},
     resources::pod::tokens,
@@ -186,8 +189,8 @@ impl Tokens {
         let mut renew_at = Timestamp::MAX;
         for request in requests {
             let body = TokenRequest {
-                spec: Some(TokenRequestSpec {
-                    audiences: Some(request.audience.into_iter().collect()),
+                spec: TokenRequestSpec {
+                    audiences: Vec::from_iter(request.audience).into(),
                     bound_object_ref: Some(BoundObjectReference {
                         api_version: Some("v1".to_owned()),
                         kind: Some("Pod".to_owned()),
@@ -195,7 +198,8 @@ impl Tokens {
                         uid: Some(holder.uid.clone()),
                     }),
                     expiration_seconds: Some(request.expiration_seconds),
-                }),
+                }
+                .into(),
                 ..TokenRequest::default()
             };
             let minted = accounts
@@ -206,11 +210,16 @@ impl Tokens {
                     pod: holder.pod.clone(),
                     source: Box::new(source),
                 })?;
-            let status = minted.status.unwrap_or_default();
             let now = Timestamp::now();
-            let end = status.expiration_timestamp.map_or(now, |end| end.0);
-            renew_at = renew_at.min(four_fifths(now, end));
-            let token = status.token.unwrap_or_default();
+            let status = given::<TokenRequestStatus>(minted.status);
+            let (token, end) = status.map_or((None, None), |status| {
+                (
+                    given::<String>(status.token),
+                    given::<Time>(status.expiration_timestamp),
+                )
+            });
+            renew_at = renew_at.min(four_fifths(now, end.map_or(now, |end| end.0)));
+            let token = token.unwrap_or_default();
             data.insert(request.key, ByteString(token.into_bytes()));
         }
         let names = &self.clusters.names;

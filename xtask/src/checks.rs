@@ -87,6 +87,22 @@ pub(crate) fn each(summary: &mut Summary) -> anyhow::Result<()> {
     })
 }
 
+/// The oldest API types that `k8s-openapi` still has. Users choose theirs; the workspace uses newer ones.
+const OLDEST_TYPES: &str = "1.33";
+
+/// What users depend on compiles with the oldest API types: fields came to be optional since.
+pub(crate) fn oldest_types(summary: &mut Summary) -> anyhow::Result<()> {
+    check(
+        "oldest API types",
+        workspace::cargo()
+            .args(["check", "--lib"])
+            .args(["--package", "vcluster-harness"])
+            .args(["--package", "vcluster-fixtures"])
+            .env("K8S_OPENAPI_ENABLED_VERSION", OLDEST_TYPES),
+        summary,
+    )
+}
+
 fn has_deny() -> bool {
     process::capture(workspace::cargo().args(["deny", "--version"])).is_ok()
 }

@@ -74,6 +74,7 @@ async fn run(task: Task, settings: &Settings) -> anyhow::Result<()> {
             checks::fmt(&mut summary)?;
             checks::lint(&mut summary)?;
             checks::doc(&mut summary)?;
+            checks::oldest_types(&mut summary)?;
             checks::deny(&mut summary)?;
             test(&TestArguments::default(), settings, &mut summary).await?;
         }

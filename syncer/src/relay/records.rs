@@ -8,7 +8,7 @@ use k8s_openapi::api::{
 };
 
 use super::{identity, target::Host};
-use crate::{ObjectKey, labels, metadata::Identity, naming::NameTranslator};
+use crate::{ObjectKey, labels, metadata::Identity, naming::NameTranslator, optional::Items as _};
 
 /// One of this cluster's pods, as the host has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl SliceRecord {
     /// What to remember of `slice`; none if it is nobody's.
     pub fn of(slice: &EndpointSlice) -> Option<Self> {
         let labels = slice.metadata.labels.as_ref()?;
-        let ready = slice.endpoints.iter().flatten().filter(|endpoint| {
+        let ready = slice.endpoints.items().iter().filter(|endpoint| {
             let conditions = endpoint.conditions.as_ref();
             conditions.and_then(|conditions| conditions.ready) != Some(false)
         });

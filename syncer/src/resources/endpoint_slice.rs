@@ -7,6 +7,7 @@ use crate::{
     caches::Caches,
     metadata,
     object_key::ObjectKey,
+    optional::{self, Items as _},
     resource::{Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
     resources::{endpoints, service},
 };
@@ -62,10 +63,10 @@ impl ResourceSyncer for EndpointSlices {
                 .map(|target| endpoints::target_to_host(target, &cx.names)),
             ..endpoint.clone()
         };
-        let endpoints = object.endpoints.as_ref();
+        let endpoints: Vec<Endpoint> = object.endpoints.items().iter().map(to_host).collect();
         Ok(EndpointSlice {
             metadata,
-            endpoints: endpoints.map(|list| list.iter().map(to_host).collect()),
+            endpoints: optional::list(endpoints),
             address_type: object.address_type.clone(),
             ports: object.ports.clone(),
         })

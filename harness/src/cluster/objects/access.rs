@@ -43,7 +43,7 @@ pub(in crate::cluster) fn access(
         ..Subject::default()
     }]);
     let reference = |kind: &str| RoleRef {
-        api_group: Some(GROUP.to_owned()),
+        api_group: GROUP.to_owned().into(),
         kind: kind.to_owned(),
         name: syncer.clone(),
     };

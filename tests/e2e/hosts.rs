@@ -1,43 +1,99 @@
 //! Hosts: kind clusters made, found, used, repaired and deleted through the Docker API.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, os::unix::process::ExitStatusExt as _, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use bollard::query_parameters::StopContainerOptionsBuilder;
-use e2e::{output_of, start};
+use e2e::{output_of, soon, start};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams},
 };
-use tokio::process::{Child, Command};
+use serde_json::json;
 use vcluster_fixtures::pods;
 use vcluster_harness::{
     asset::{Assets, Component, Image, Origin},
+    cluster::VirtualCluster,
     host::{
         self, Error, HostCluster,
         kind::{self, KindOptions, Port},
     },
     progress::Progress,
     settings::Settings,
+    vcluster_test,
 };
 
 use crate::{
+    child::{CLUSTER, Inner, Runner, announce, is_inner},
     kind_cli::KindCommand,
     own_host::{OwnHost, with_own_host},
 };
+
+mod inner {
+    use super::*;
+
+    /// Two pods that will not share a node.
+    #[vcluster_test(nodes = 2)]
+    #[ignore = "run by another test"]
+    async fn one_tenant_is_on_two_nodes(
+        cluster: VirtualCluster,
+        client: Client,
+    ) -> anyhow::Result<()> {
+        if !is_inner() {
+            return Ok(());
+        }
+        announce(&cluster)?;
+        let image = cluster.image(Component::Shell).await?;
+        let pods: Api<Pod> = Api::default_namespaced(client.clone());
+        let mut nodes = BTreeSet::new();
+        for name in ["one", "other"] {
+            let mut pod = pods::sleeper(name, &image);
+            pod.metadata.labels = Some([("app".to_owned(), "lonely".to_owned())].into());
+            pod.spec.get_or_insert_default().affinity = serde_json::from_value(json!({
+                "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {"matchLabels": {"app": "lonely"}},
+                }]},
+            }))?;
+            let pod = start(&pods, &pod).await?;
+            nodes.extend(pod.spec.and_then(|spec| spec.node_name));
+        }
+        let known = Api::<Node>::all(client)
+            .list(&ListParams::default())
+            .await?;
+        let known = known
+            .items
+            .into_iter()
+            .filter_map(|node| node.metadata.name);
+        assert_eq!(known.collect::<BTreeSet<_>>(), nodes);
+        assert_eq!(nodes.len(), 2);
+        Ok(())
+    }
+
+    /// Makes the host that the environment names.
+    #[tokio::test]
+    #[ignore = "run by another test"]
+    async fn makes_a_host() -> anyhow::Result<()> {
+        if !is_inner() {
+            return Ok(());
+        }
+        let settings = Settings::from_process()?;
+        let progress = Progress::silent();
+        let assets = Assets::new(&settings, progress.clone());
+        host::shared(&settings, &assets, &progress).await?;
+        Ok(())
+    }
+}
 
 /// One host for all that is true of a host from its first minute to its last.
 #[tokio::test]
 async fn a_host_of_two_nodes_is_used_stopped_resumed_and_deleted_by_kind() -> anyhow::Result<()> {
     with_own_host(async |own| {
-        let options = KindOptions {
-            workers: 1,
-            ..own.options()
-        };
-        let host = kind::create(&own.engine, &options, &own.progress).await?;
+        it_is_made_for_a_test_that_wants_two_nodes(own).await?;
+        let host = own.shared().await?;
         every_node_is_ready_and_known(own, &host).await?;
-        it_is_found_and_not_made_twice(own, &options).await?;
+        it_is_found_and_not_made_twice(own).await?;
         let shell = images_are_loaded_where_they_lack(own, &host).await?;
         pods_of_both_nodes_talk(own, &host.client().await?, &shell).await?;
 
@@ -69,6 +125,30 @@ async fn a_host_of_two_nodes_is_used_stopped_resumed_and_deleted_by_kind() -> an
     .await
 }
 
+/// The user's kubeconfig is rubbish meanwhile, which nobody notices who does not read it.
+async fn it_is_made_for_a_test_that_wants_two_nodes(own: &OwnHost) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let kubeconfig = directory.path().join("config");
+    std::fs::write(&kubeconfig, "no: kubeconfig")?;
+    let inner = start_inner(
+        "hosts::inner::one_tenant_is_on_two_nodes",
+        own,
+        &[("KUBECONFIG", &kubeconfig.display().to_string())],
+    )?;
+    let ended = tokio::task::spawn_blocking(|| inner.end()).await?;
+    ensure!(ended.status.success(), "{}", ended.output);
+    ensure!(ended.word_after(CLUSTER).is_some(), "{}", ended.output);
+    assert_eq!(std::fs::read_to_string(kubeconfig)?, "no: kubeconfig");
+    Ok(())
+}
+
+fn start_inner(test: &str, own: &OwnHost, more: &[(&str, &str)]) -> anyhow::Result<Inner> {
+    let host = format!("kind:{}", own.name);
+    let mut environment = vec![("VCLUSTER_TEST_HOST", host.as_str())];
+    environment.extend(more);
+    Runner::Nextest.start(test, &environment)
+}
+
 async fn every_node_is_ready_and_known(own: &OwnHost, host: &HostCluster) -> anyhow::Result<()> {
     let nodes = Api::<Node>::all(host.client().await?);
     let nodes = nodes.list(&ListParams::default()).await?.items;
@@ -95,14 +175,11 @@ fn is_ready(node: &Node) -> bool {
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-async fn it_is_found_and_not_made_twice(
-    own: &OwnHost,
-    options: &KindOptions,
-) -> anyhow::Result<()> {
+async fn it_is_found_and_not_made_twice(own: &OwnHost) -> anyhow::Result<()> {
     let found = kind::find(&own.engine, &own.name).await?;
     let found = found.context("not found")?;
     assert!(found.is_ours && found.is_running());
-    let again = kind::create(&own.engine, options, &own.progress).await;
+    let again = kind::create(&own.engine, &own.options(), &own.progress).await;
     assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
     Ok(())
 }
@@ -204,12 +281,11 @@ async fn kind_lists_exports_and_deletes(own: &OwnHost) -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_half_made_host_of_a_killed_process_is_replaced_once() -> anyhow::Result<()> {
     with_own_host(async |own| {
-        let mut maker = makes_it_in_a_process_of_its_own(own)?;
-        let half_made = tokio::select! {
-            ended = maker.wait() => anyhow::bail!("it ended too early: {ended:?}"),
-            ids = running(own) => ids?,
-        };
-        maker.kill().await?;
+        let maker = start_inner("hosts::inner::makes_a_host", own, &[])?;
+        let half_made = running(own).await?;
+        maker.kill_group();
+        let ended = tokio::task::spawn_blocking(|| maker.end()).await?;
+        assert_eq!(ended.status.signal(), Some(9), "{}", ended.output);
 
         // Two at once, of which the second has locks of its own, as another user has them.
         let elsewhere = tempfile::tempdir()?;
@@ -234,29 +310,10 @@ async fn a_half_made_host_of_a_killed_process_is_replaced_once() -> anyhow::Resu
     .await
 }
 
-/// Starts this program again, for the one test that makes the host which the environment names.
-fn makes_it_in_a_process_of_its_own(own: &OwnHost) -> anyhow::Result<Child> {
-    let child = Command::new(std::env::current_exe()?)
-        .args(["--exact", "hosts::the_chosen_host_is_made", "--ignored"])
-        .env("VCLUSTER_TEST_HOST", format!("kind:{}", own.name))
-        .kill_on_drop(true)
-        .spawn()?;
-    Ok(child)
-}
-
-#[tokio::test]
-#[ignore = "other tests run it in a process that they kill"]
-async fn the_chosen_host_is_made() -> anyhow::Result<()> {
-    let settings = Settings::from_process()?;
-    let progress = Progress::silent();
-    let assets = Assets::new(&settings, progress.clone());
-    host::shared(&settings, &assets, &progress).await?;
-    Ok(())
-}
-
 /// Waits until the host's first container runs.
 async fn running(own: &OwnHost) -> anyhow::Result<Vec<String>> {
-    loop {
+    let deadline = soon("running");
+    while !deadline.is_over() {
         if let Some(cluster) = kind::find(&own.engine, &own.name).await?
             && cluster.is_running()
         {
@@ -264,6 +321,7 @@ async fn running(own: &OwnHost) -> anyhow::Result<Vec<String>> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    anyhow::bail!("no host {} runs", own.name)
 }
 
 #[tokio::test]

@@ -41,6 +41,12 @@ async fn a_cluster_that_kind_made_is_adopted_and_never_replaced() -> anyhow::Res
         let client = host.client().await?;
         let nodes = Api::<Node>::all(client.clone());
         assert_eq!(nodes.list(&ListParams::default()).await?.items.len(), 1);
+        let more = host::shared_with_nodes(&own.settings, 2, &own.assets, &own.progress).await;
+        let error = more.expect_err("it has one node");
+        assert!(
+            matches!(error, Error::TooFewNodes { found: 1, .. }),
+            "{error:?}"
+        );
         by_its_kubeconfig_it_has_to_opt_in(own, &host, &client).await?;
 
         // What we could not have made, we do not repair by replacing it.

@@ -183,6 +183,19 @@ pub enum Error {
         /// The cluster.
         name: String,
     },
+    /// The host that was chosen has fewer nodes than a test wants.
+    #[error(
+        "host {host} has {found} node(s) that run pods, and {wanted} are wanted: choose another host, \
+         or none (`VCLUSTER_TEST_HOST=auto`), and one with that many is made"
+    )]
+    TooFewNodes {
+        /// The host.
+        host: String,
+        /// How many nodes were asked for.
+        wanted: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// A container that belongs to no kind cluster has the name of a node.
     #[error(
         "there is a container {container} already that belongs to no kind cluster; remove it \

@@ -14,6 +14,7 @@ mod lock;
 mod node;
 pub mod preflight;
 mod service_range;
+mod shape;
 mod shared;
 
 pub use cluster::HostCluster;
@@ -22,4 +23,5 @@ pub use crypto::install_provider;
 pub use engine::Engine;
 pub use error::Error;
 pub use existing::OPT_IN;
-pub use shared::{HOST_VERSION, shared, shared_name};
+pub use shape::shared_name;
+pub use shared::{HOST_VERSION, shared, shared_with_nodes};

@@ -7,13 +7,14 @@ use super::{
     Engine, Error, HostCluster, existing,
     kind::{self, KindCluster, KindOptions},
     lock::Lock,
+    shape,
 };
 use crate::{
     asset::Assets,
     deadline::Deadline,
     progress::{Progress, Step},
     settings::{HostChoice, Settings},
-    version::{KubernetesVersion, VersionRequest},
+    version::VersionRequest,
 };
 
 /// The Kubernetes of the shared host. Virtual clusters on it may have any version.
@@ -41,15 +42,37 @@ pub async fn shared(
     assets: &Assets,
     progress: &Progress,
 ) -> Result<HostCluster, Error> {
+    find_or_make(settings, None, assets, progress).await
+}
+
+/// The host that `settings` choose, with at least so many nodes that run pods. This machine has one host
+/// for each number of nodes; one that the user named has to have enough of them, or is made with them.
+///
+/// # Errors
+/// As [`shared`], and when the host that was named has fewer.
+pub async fn shared_with_nodes(
+    settings: &Settings,
+    nodes: usize,
+    assets: &Assets,
+    progress: &Progress,
+) -> Result<HostCluster, Error> {
+    let host = find_or_make(settings, Some(nodes), assets, progress).await?;
+    shape::check(&host, nodes).await?;
+    Ok(host)
+}
+
+async fn find_or_make(
+    settings: &Settings,
+    nodes: Option<usize>,
+    assets: &Assets,
+    progress: &Progress,
+) -> Result<HostCluster, Error> {
     if let HostChoice::Kubeconfig { path, context } = &settings.host {
         return existing::open(path, context.as_deref()).await;
     }
     let resolved = assets.resolve(HOST_VERSION).await;
     let version = resolved.map_err(unavailable("vcluster-test"))?;
-    let name = match &settings.host {
-        HostChoice::Kind(name) => name.clone(),
-        _ => shared_name(version),
-    };
+    let name = shape::name(&settings.host, version, nodes);
     let image = async || {
         let image = assets.node_image(version).await;
         Ok(image.map_err(unavailable(&name))?.reference)
@@ -61,13 +84,9 @@ pub async fn shared(
             .join("locks")
             .join(format!("host-{name}.lock")),
         name: name.clone(),
+        workers: nodes.unwrap_or(1).saturating_sub(1),
     };
     place.find_or_make(image, progress).await
-}
-
-/// The name of the shared host of this version.
-pub fn shared_name(version: KubernetesVersion) -> String {
-    format!("vcluster-test-{}-{}", version.major, version.minor)
 }
 
 fn unavailable(host: &str) -> impl FnOnce(crate::asset::Error) -> Error {
@@ -83,6 +102,8 @@ struct SharedPlace {
     engine: Engine,
     lock: PathBuf,
     name: String,
+    /// Of a new one.
+    workers: usize,
 }
 
 impl SharedPlace {
@@ -163,6 +184,7 @@ impl SharedPlace {
         let options = KindOptions {
             name: self.name.clone(),
             image,
+            workers: self.workers,
             lock: Some(self.lock.clone()),
             ..KindOptions::default()
         };

@@ -63,7 +63,7 @@ impl SharedHost {
             if let Err(error) = signal::install() {
                 warn!(%error, "a signal will leave its clusters to the reaper");
             }
-            let host = host::shared(&self.settings, &self.assets, &self.progress).await?;
+            let host = self.host(test.spec.nodes).await?;
             let client = host.client().await?;
             let access = HostAccess {
                 name: host.name(),
@@ -76,6 +76,14 @@ impl SharedHost {
             Ok(Place { host, session })
         };
         self.place.get_or_try_init(find).await
+    }
+
+    async fn host(&self, nodes: Option<usize>) -> Result<HostCluster, host::Error> {
+        let (settings, assets, progress) = (&self.settings, &self.assets, &self.progress);
+        match nodes {
+            None => host::shared(settings, assets, progress).await,
+            Some(nodes) => host::shared_with_nodes(settings, nodes, assets, progress).await,
+        }
     }
 
     fn builder(

@@ -242,17 +242,15 @@ async fn set_up_network(
     Ok(())
 }
 
-/// A lone node takes load-balanced traffic too, and one DNS server is enough for a test host.
+/// The control plane takes load-balanced traffic too, as it runs pods, and one DNS server is enough for a test host.
 async fn tune(client: &Client, options: &KindOptions, node: &Node) -> Result<(), Error> {
     let parameters = PatchParams::default();
-    if options.workers == 0 {
-        let label = "node.kubernetes.io/exclude-from-external-load-balancers";
-        let patch = Patch::Merge(json!({"metadata": {"labels": {label: null}}}));
-        Api::<KubernetesNode>::all(client.clone())
-            .patch_metadata(&node.name, &parameters, &patch)
-            .await
-            .map_err(Error::api(&options.name, "change the node's labels"))?;
-    }
+    let label = "node.kubernetes.io/exclude-from-external-load-balancers";
+    let patch = Patch::Merge(json!({"metadata": {"labels": {label: null}}}));
+    Api::<KubernetesNode>::all(client.clone())
+        .patch_metadata(&node.name, &parameters, &patch)
+        .await
+        .map_err(Error::api(&options.name, "change the node's labels"))?;
     let patch = Patch::Merge(json!({"spec": {"replicas": 1}}));
     Api::<Deployment>::namespaced(client.clone(), "kube-system")
         .patch("coredns", &parameters, &patch)

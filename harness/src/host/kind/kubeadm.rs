@@ -109,9 +109,8 @@ fn cluster(options: &KindOptions, node: NodeFacts<'_>) -> Value {
 
 fn init(options: &KindOptions, node: NodeFacts<'_>) -> Value {
     let mut registration = registration(options, node);
-    if options.workers == 0 {
-        registration["taints"] = json!([]);
-    }
+    // Nodes are few here, so this one runs pods too.
+    registration["taints"] = json!([]);
     json!({
         "apiVersion": kubeadm_version(node.version),
         "kind": "InitConfiguration",

@@ -11,7 +11,7 @@ pub struct KindOptions {
     pub name: String,
     /// The node image: an official `kindest/node`, or one of ours. It decides the Kubernetes version.
     pub image: String,
-    /// How many workers beside the one control-plane node. With none, that node runs pods too.
+    /// How many workers beside the one control-plane node, which runs pods too.
     pub workers: usize,
     /// Patches of kubeadm's configuration as kind takes them: YAML documents with a `kind`, merged into
     /// the document of the same kind.

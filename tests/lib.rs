@@ -8,9 +8,8 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt as _,
-    api::{AttachParams, LogParams, PostParams},
+    api::{LogParams, PostParams},
 };
-use tokio::io::AsyncReadExt as _;
 use vcluster_harness::{
     deadline::Deadline,
     wait::{self, conditions},
@@ -41,24 +40,6 @@ pub async fn output_of(pods: &Api<Pod>, pod: &Pod) -> anyhow::Result<String> {
         phase.as_deref() == Some("Succeeded"),
         "{name} ended {phase:?} and said {output:?}"
     );
-    Ok(output)
-}
-
-/// Runs a command in a running pod and gives its standard output.
-pub async fn exec<const N: usize>(
-    pods: &Api<Pod>,
-    pod: &str,
-    command: [&str; N],
-) -> anyhow::Result<String> {
-    let parameters = AttachParams::default().stderr(false);
-    let mut process = pods.exec(pod, command, &parameters).await?;
-    let mut output = String::new();
-    process
-        .stdout()
-        .context("no standard output")?
-        .read_to_string(&mut output)
-        .await?;
-    process.join().await?;
     Ok(output)
 }
 

@@ -13,14 +13,14 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, CustomResourceExt as _, ResourceExt as _,
-    api::{AttachParams, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams},
 };
-use tokio::io::AsyncReadExt as _;
 use vcluster_examples::guestbook::{self, Guestbook, GuestbookSpec};
 use vcluster_fixtures::pods;
 use vcluster_harness::{
     asset::Component,
     cluster::VirtualCluster,
+    command,
     deadline::Deadline,
     vcluster_test,
     wait::{self, conditions},
@@ -77,7 +77,7 @@ async fn guestbook_answers(cluster: VirtualCluster, client: Client) -> anyhow::R
         log.contains("serving hello on 8080"),
         "the log says {log:?}"
     );
-    let page = exec(&pods, &pod, ["cat", "/www/index.html"]).await?;
+    let page = command::output(&pods, &pod, ["cat", "/www/index.html"]).await?;
     ensure!(page.trim() == GREETING, "exec read {page:?}");
     tell("logs and exec work through the virtual API server");
 
@@ -147,24 +147,6 @@ async fn answers_by_its_dns_name(pods: &Api<Pod>, image: &str) -> anyhow::Result
         "the visitor ended {phase:?} and said {said:?}"
     );
     Ok(())
-}
-
-async fn exec<const N: usize>(
-    pods: &Api<Pod>,
-    pod: &str,
-    command: [&str; N],
-) -> anyhow::Result<String> {
-    let mut process = pods
-        .exec(pod, command, &AttachParams::default().stderr(false))
-        .await?;
-    let mut output = String::new();
-    process
-        .stdout()
-        .context("no standard output")?
-        .read_to_string(&mut output)
-        .await?;
-    process.join().await?;
-    Ok(output)
 }
 
 /// The host pods that stand for the guestbook's pods, whatever the host calls them.

@@ -5,6 +5,7 @@
 
 pub mod asset;
 pub mod cluster;
+pub mod command;
 pub mod deadline;
 pub mod diagnostics;
 pub mod distro;

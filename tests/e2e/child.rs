@@ -59,6 +59,13 @@ pub(crate) fn announce(cluster: &VirtualCluster) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
+/// Waits until whoever started this test is gone: an inner test that runs until it is ended must not
+/// outlive an outer one that was killed.
+pub(crate) async fn parent_is_gone() {
+    // An end of file, or an error: either means that nobody holds the other end.
+    drop(tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await);
+}
+
 impl Runner {
     /// Starts the inner test of this path.
     pub(crate) fn start(self, test: &str, environment: &[(&str, &str)]) -> anyhow::Result<Inner> {
@@ -70,7 +77,8 @@ impl Runner {
             // What the outer run was told is not for the inner one.
             .env_remove("VCLUSTER_TEST_KEEP")
             .envs(environment.iter().copied())
-            .stdin(Stdio::null())
+            // It stays open as long as this process lives: see `parent_is_gone`.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         match self {
@@ -137,6 +145,8 @@ impl Inner {
     /// Waits for the end of the process and then, not longer than a runner would, for the end of what it
     /// may have started with its streams.
     pub(crate) fn end(mut self) -> Ended {
+        // Waiting would close it, and the test would end by itself.
+        let _stdin = self.process.stdin.take();
         let status = self.process.wait().expect("it is our child");
         let leak = Deadline::after("streams", Duration::from_secs(1));
         while !self.readers.iter().all(JoinHandle::is_finished) {

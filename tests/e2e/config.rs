@@ -1,7 +1,7 @@
 //! Config maps, secrets and service-account tokens: on the host while a pod uses them, and no longer.
 
 use anyhow::{Context as _, ensure};
-use e2e::{exec, gone, soon, start};
+use e2e::{gone, soon, start};
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec},
     core::v1::{ConfigMap, Pod, Secret},
@@ -12,7 +12,7 @@ use kube::{
 };
 use serde_json::json;
 use vcluster_fixtures::pods::sleeper;
-use vcluster_harness::{asset::Component, cluster::VirtualCluster, vcluster_test, wait};
+use vcluster_harness::{asset::Component, cluster::VirtualCluster, command, vcluster_test, wait};
 
 fn config_map(name: &str, color: &str) -> ConfigMap {
     ConfigMap {
@@ -44,7 +44,7 @@ async fn a_config_map_is_on_the_host_while_a_pod_uses_it(
         json!([{"name": "paint", "mountPath": "/paint"}]);
     pod["spec"]["volumes"] = json!([{"name": "paint", "configMap": {"name": "paint"}}]);
     start(&pods, &serde_json::from_value(pod)?).await?;
-    ensure!(exec(&pods, "web", ["cat", "/paint/color"]).await? == "red");
+    ensure!(command::output(&pods, "web", ["cat", "/paint/color"]).await? == "red");
     let unused = cluster.host_key("default", "unused").name;
     ensure!(host.get_opt(&unused).await?.is_none(), "unused, yet there");
 
@@ -87,7 +87,7 @@ async fn a_secret_reaches_the_environment_of_its_pod(
         "valueFrom": {"secretKeyRef": {"name": "login", "key": "password"}}}]);
     start(&pods, &serde_json::from_value(pod)?).await?;
 
-    let said = exec(&pods, "web", ["sh", "-c", "echo $PASSWORD"]).await?;
+    let said = command::output(&pods, "web", ["sh", "-c", "echo $PASSWORD"]).await?;
 
     ensure!(said.trim() == "open sesame", "the pod said {said:?}");
     Ok(())
@@ -102,9 +102,10 @@ async fn a_pods_token_is_of_the_virtual_cluster_and_bound_to_the_pod(
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     start(&pods, &sleeper("web", &image)).await?;
     let directory = "/var/run/secrets/kubernetes.io/serviceaccount";
-    let token = exec(&pods, "web", ["cat", &format!("{directory}/token")]).await?;
-    let namespace = exec(&pods, "web", ["cat", &format!("{directory}/namespace")]).await?;
-    let authority = exec(&pods, "web", ["cat", &format!("{directory}/ca.crt")]).await?;
+    let token = command::output(&pods, "web", ["cat", &format!("{directory}/token")]).await?;
+    let namespace =
+        command::output(&pods, "web", ["cat", &format!("{directory}/namespace")]).await?;
+    let authority = command::output(&pods, "web", ["cat", &format!("{directory}/ca.crt")]).await?;
     ensure!(namespace == "default", "the namespace is {namespace:?}");
     ensure!(authority.starts_with("-----BEGIN CERTIFICATE-----"));
 
@@ -141,7 +142,7 @@ async fn a_pod_reaches_the_api_server_of_its_own_cluster(
 
     let knock =
         "nc -w 3 $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT < /dev/null && echo open";
-    let said = exec(&pods, "web", ["sh", "-c", knock]).await?;
+    let said = command::output(&pods, "web", ["sh", "-c", knock]).await?;
 
     ensure!(said.trim() == "open", "the pod said {said:?}");
     Ok(())

@@ -68,9 +68,9 @@ mod inner {
             return false;
         };
         let mut conditions = status.conditions.iter().flatten();
-        let mut states = status.container_statuses.iter().flatten();
+        let mut containers = status.container_statuses.iter().flatten();
         conditions.any(|condition| condition.reason.as_deref() == Some("Unschedulable"))
-            || states.any(|container| {
+            || containers.any(|container| {
                 let state = container.state.as_ref();
                 let waiting = state.and_then(|state| state.waiting.as_ref());
                 let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
@@ -101,6 +101,7 @@ fn every_cause_is_told_and_the_bundle_holds_both_sides_and_no_secret() -> anyhow
         .join("failure.inner.has_pods_in_trouble");
     for told in [
         "image example.invalid/nope:1 of container app of pod default/imageless is not on the host",
+        "cluster.load_image(\"example.invalid/nope:1\")",
         "ended with exit code 3",
         "cannot find the answer",
         "pod default/homeless is pending",

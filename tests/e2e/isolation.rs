@@ -1,11 +1,11 @@
 //! Two clusters on one host know nothing of each other.
 
 use anyhow::ensure;
-use e2e::{exec, start};
+use e2e::start;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::{Api, api::ListParams};
 use vcluster_fixtures::pods::{shell, sleeper};
-use vcluster_harness::{asset::Component, cluster::VirtualCluster, vcluster_test};
+use vcluster_harness::{asset::Component, cluster::VirtualCluster, command, vcluster_test};
 
 #[vcluster_test(distro = "k8s")]
 async fn twins_are_distinct(first: VirtualCluster, second: VirtualCluster) -> anyhow::Result<()> {
@@ -22,8 +22,18 @@ async fn twins_are_distinct(first: VirtualCluster, second: VirtualCluster) -> an
     );
     tokio::try_join!(start(&pods, &ours), start(&others, &theirs))?;
 
-    ensure!(exec(&pods, "web", ["cat", "/tmp/word"]).await?.trim() == "first");
-    ensure!(exec(&others, "web", ["cat", "/tmp/word"]).await?.trim() == "second");
+    ensure!(
+        command::output(&pods, "web", ["cat", "/tmp/word"])
+            .await?
+            .trim()
+            == "first"
+    );
+    ensure!(
+        command::output(&others, "web", ["cat", "/tmp/word"])
+            .await?
+            .trim()
+            == "second"
+    );
     let names = |client| async {
         let list = Api::<Pod>::all(client).list(&ListParams::default()).await?;
         anyhow::Ok(

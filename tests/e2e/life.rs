@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use vcluster_harness::{cluster::VirtualCluster, vcluster_test};
 
 use crate::{
-    child::{Runner, announce, is_inner},
+    child::{Runner, announce, is_inner, parent_is_gone},
     watcher::{self, host_client},
 };
 
@@ -42,7 +42,7 @@ mod inner {
     async fn waits(cluster: VirtualCluster) -> anyhow::Result<()> {
         announce(&cluster)?;
         if is_inner() {
-            std::future::pending::<()>().await;
+            parent_is_gone().await;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod clusters;
 mod config;
 mod failure;
 mod hosts;
+mod images;
 mod isolation;
 mod kind_cli;
 mod life;

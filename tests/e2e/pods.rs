@@ -1,7 +1,7 @@
 //! Pods: born in the virtual cluster, run by the host, and gone on both sides together.
 
 use anyhow::{Context as _, ensure};
-use e2e::{exec, gone, output_of, soon, start};
+use e2e::{gone, output_of, soon, start};
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{
     Api, Client, ResourceExt as _,
@@ -12,7 +12,7 @@ use vcluster_fixtures::pods::{shell, sleeper};
 use vcluster_harness::{
     asset::Component,
     cluster::VirtualCluster,
-    vcluster_test,
+    command, vcluster_test,
     wait::{self, conditions},
 };
 
@@ -185,7 +185,7 @@ async fn pods_of_a_stateful_set_come_back_under_their_names(
             && wait::conditions::Condition::matches_object(&conditions::is_pod_ready(), pod)
     };
     wait::until(&pods, "db-0", is_new_and_ready, soon("ready again")).await?;
-    let name = exec(&pods, "db-0", ["hostname"]).await?;
+    let name = command::output(&pods, "db-0", ["hostname"]).await?;
     ensure!(name.trim() == "db-0", "it calls itself {name:?}");
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! and what it must not reach.
 
 use anyhow::{Context as _, ensure};
-use e2e::{exec, soon, start};
+use e2e::{soon, start};
 use futures::{AsyncBufReadExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{
@@ -12,7 +12,7 @@ use kube::{
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vcluster_fixtures::pods::{shell, sleeper};
-use vcluster_harness::{asset::Component, cluster::VirtualCluster, vcluster_test};
+use vcluster_harness::{asset::Component, cluster::VirtualCluster, command, vcluster_test};
 
 /// Answers every connection to port 8080 with a page that says `hello`.
 const SERVE: &str =
@@ -42,7 +42,7 @@ async fn logs_are_followed_as_they_are_written(
     let mut lines = pods.log_stream("talker", &parameters).await?.lines();
     ensure!(lines.try_next().await?.as_deref() == Some("one"));
 
-    exec(&pods, "talker", ["touch", "/tmp/go"]).await?;
+    command::output(&pods, "talker", ["touch", "/tmp/go"]).await?;
 
     ensure!(lines.try_next().await?.as_deref() == Some("two"));
     ensure!(lines.try_next().await?.is_none(), "the stream goes on");
@@ -91,6 +91,14 @@ async fn exec_carries_input_output_and_the_exit_code(
         })
         .and_then(|cause| cause.message);
     ensure!(code.as_deref() == Some("7"), "the exit code is {code:?}");
+
+    let failing = ["sh", "-c", "echo bad >&2; exit 7"];
+    let error = command::output(&pods, "web", failing).await.unwrap_err();
+    let text = error.to_string();
+    ensure!(
+        text.contains("exit code 7") && text.contains("bad"),
+        "{text}"
+    );
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{Patch, PatchParams},
     runtime::{
-        controller::{Action, Controller},
+        controller::{self, Action, Controller},
         watcher,
     },
 };
@@ -66,6 +66,8 @@ pub async fn run(client: Client, shutdown: impl Future<Output = ()> + Send + Syn
         .for_each(|result| async move {
             match result {
                 Ok((guestbook, _)) => debug!(%guestbook, "reconciled"),
+                // One that was deleted meanwhile, whose Deployment is on its way out.
+                Err(controller::Error::ObjectNotFound(guestbook)) => debug!(%guestbook, "gone"),
                 Err(error) => warn!(%error, "not reconciled"),
             }
         })

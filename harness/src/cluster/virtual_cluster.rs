@@ -173,6 +173,25 @@ impl VirtualCluster {
         Ok(image.reference)
     }
 
+    /// Gives its pods an image of your own: what the Docker engine of this machine has under `reference`,
+    /// such as `my-operator:dev`. One that was built anew is loaded anew; one that is there costs a look.
+    ///
+    /// Kubernetes pulls images that are tagged `latest` in spite of that, unless the container says
+    /// `imagePullPolicy: IfNotPresent`.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: vcluster_harness::cluster::VirtualCluster) -> anyhow::Result<()> {
+    /// cluster.load_image("my-operator:dev").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The engine does not have it, or the host cannot be given images and lacks it.
+    pub async fn load_image(&self, reference: &str) -> Result<(), Cause> {
+        Ok(self.host().load_from_engine(reference).await?)
+    }
+
     /// How long each part of its start took; empty for one that was connected to.
     pub fn phases(&self) -> &Phases {
         &self.inner.origin.phases

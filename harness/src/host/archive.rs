@@ -21,12 +21,23 @@ pub(super) struct Digests {
     pub(super) configurations: BTreeSet<String>,
 }
 
+impl Digests {
+    /// Of an image that an engine knows by this id: that of its configuration or, where the engine
+    /// keeps images in containerd, that of its manifest.
+    pub(super) fn of_image(id: String) -> Self {
+        Self {
+            manifests: [id.clone()].into(),
+            configurations: [id].into(),
+        }
+    }
+}
+
 impl fmt::Display for Digests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all: Vec<&str> = self
             .manifests
             .iter()
-            .chain(&self.configurations)
+            .chain(self.configurations.difference(&self.manifests))
             .map(String::as_str)
             .collect();
         f.write_str(&all.join(" or "))

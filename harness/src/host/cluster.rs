@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     Error,
-    image::{ImageStore, Wanted},
+    image::{Content, ImageStore, Wanted},
     kubeconfig::failed,
     service_range::discover,
 };
@@ -117,12 +117,30 @@ impl HostCluster {
             .iter()
             .map(|image| Wanted {
                 reference: &image.reference,
-                archive: image.archive.as_deref(),
+                content: match &image.archive {
+                    Some(path) => Content::Archive(path),
+                    None => Content::Named,
+                },
             })
             .collect();
+        self.ensure(&wanted).await
+    }
+
+    /// Makes sure that every node has what the container engine has under `reference` now: one that was
+    /// built anew under the same name is loaded anew.
+    ///
+    /// # Errors
+    /// The engine does not have it, or it could not be loaded. A host that is not in the engine has to
+    /// have it already.
+    pub async fn load_from_engine(&self, reference: &str) -> Result<(), Error> {
+        let content = Content::Engine;
+        self.ensure(&[Wanted { reference, content }]).await
+    }
+
+    async fn ensure(&self, images: &[Wanted<'_>]) -> Result<(), Error> {
         let store = &self.inner.facts.images;
         store
-            .ensure(&self.client().await?, self.name(), &wanted)
+            .ensure(&self.client().await?, self.name(), images)
             .await
     }
 

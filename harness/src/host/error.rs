@@ -282,6 +282,20 @@ pub enum Error {
         /// The image.
         image: String,
     },
+    /// The container engine does not have an image that is to be loaded from it.
+    #[error(
+        "image {image} is not in the container engine at {endpoint}: `docker build -t {image} .` makes \
+         it from your sources, `docker pull {image}` or `docker load` gets it from elsewhere"
+    )]
+    NotInEngine {
+        /// The image.
+        image: String,
+        /// The engine.
+        endpoint: String,
+        /// What the engine says.
+        #[source]
+        source: bollard::errors::Error,
+    },
     /// An image archive could not be read.
     #[error("could not read the image archive {}", .path.display())]
     Archive {

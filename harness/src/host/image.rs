@@ -38,7 +38,18 @@ pub(super) struct NodeImages {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) reference: &'a str,
-    pub(super) archive: Option<&'a Path>,
+    pub(super) content: Content<'a>,
+}
+
+/// What the name of an image is to stand for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Content<'a> {
+    /// Anything: the name always means the same.
+    Named,
+    /// What this archive holds.
+    Archive(&'a Path),
+    /// What the container engine has under that name now.
+    Engine,
 }
 
 impl ImageStore {
@@ -91,7 +102,11 @@ impl NodeImages {
         };
         let mut loaded = Vec::new();
         for image in images {
-            let expected = image.archive.map(archive::digests).transpose()?;
+            let expected = match image.content {
+                Content::Named => None,
+                Content::Archive(path) => Some(archive::digests(path)?),
+                Content::Engine => Some(self.of_engine(image.reference).await?),
+            };
             if listing.find(image.reference, expected.as_ref()) != Found::Same {
                 self.load(image).await?;
                 loaded.push((image.reference, expected));
@@ -137,7 +152,7 @@ impl NodeImages {
     async fn load(&self, image: &Wanted<'_>) -> Result<(), Error> {
         let import = Command::new(["ctr", "-n", "k8s.io", "images", "import", "--digests", "-"])
             .deadline(Deadline::after("image import", IMPORT));
-        let import = if let Some(path) = image.archive {
+        let import = if let Content::Archive(path) = image.content {
             let file = tokio::fs::File::open(path)
                 .await
                 .map_err(|source| Error::Archive {
@@ -149,6 +164,19 @@ impl NodeImages {
             import.input(self.exported(image.reference).await?)
         };
         self.node.run(import).await.map(drop)
+    }
+
+    /// The digests of what the engine has under a name.
+    async fn of_engine(&self, reference: &str) -> Result<Digests, Error> {
+        let engine = &self.node.engine;
+        let inspected = engine.docker().inspect_image(reference).await;
+        let missing = |source| Error::NotInEngine {
+            image: reference.to_owned(),
+            endpoint: engine.endpoint().to_owned(),
+            source,
+        };
+        let id = inspected.map_err(missing)?.id;
+        Ok(id.map_or_else(Digests::default, Digests::of_image))
     }
 
     /// The archive of an image that only the engine has.
@@ -213,16 +241,16 @@ impl Listing {
         if expected.manifests.contains(found) {
             return Found::Same;
         }
-        if !expected.manifests.is_empty() {
-            return Found::Another(found);
-        }
         let mut known = expected
             .configurations
             .iter()
             .filter_map(|configuration| self.digests.get(configuration));
         if known.any(|digest| digest == found) {
             Found::Same
+        } else if expected.configurations.is_empty() {
+            Found::Another(found)
         } else {
+            // The node may be about to list the configuration.
             Found::Unknown
         }
     }
@@ -254,7 +282,10 @@ fn full_name(reference: &str) -> String {
 async fn pullable(client: &Client, host: &str, images: &[Wanted<'_>]) -> Result<(), Error> {
     let local: Vec<&Wanted<'_>> = images
         .iter()
-        .filter(|image| image.reference.starts_with("localhost/"))
+        .filter(|image| {
+            let is_local = image.reference.starts_with("localhost/");
+            is_local || matches!(image.content, Content::Engine)
+        })
         .collect();
     if local.is_empty() {
         return Ok(());
@@ -315,6 +346,11 @@ sha256:cccc                              application/vnd.oci.image.index.v1+json
     )]
     #[case::same_configuration("busybox", Some(digests(&[], &["sha256:cccc"])), Found::Same)]
     #[case::unknown_configuration("busybox", Some(digests(&[], &["sha256:eeee"])), Found::Unknown)]
+    #[case::by_manifest_or_configuration(
+        "busybox",
+        Some(digests(&["sha256:cccc"], &["sha256:cccc"])),
+        Found::Same
+    )]
     fn an_image_is_looked_up(
         #[case] reference: &str,
         #[case] expected: Option<Digests>,

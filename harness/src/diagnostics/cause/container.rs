@@ -120,8 +120,8 @@ fn image_missing(container: &str, owner: &str, image: &str, message: &str) -> Ca
         "`cargo xtask demo` makes the images of this project and loads them".to_owned()
     } else {
         format!(
-            "load it before the test needs it: `docker pull {image}` once, then `host.load(..)` with it in the test; \
-             or put its archive into the directory that VCLUSTER_TEST_ASSETS names"
+            "have it in the Docker engine (`docker build -t {image} .` or `docker pull {image}`), and load it \
+             in the test before the pod is made: `cluster.load_image(\"{image}\").await?`"
         )
     };
     cause.details(vec![message.to_owned()]).advice(advice)

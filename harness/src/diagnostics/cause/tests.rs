@@ -62,12 +62,13 @@ fn a_missing_image_is_named_with_how_to_get_it() {
         cause.line,
         "image example.com/web:1 of container app of pod default/web is not on the host"
     );
-    assert!(
-        cause
-            .advice
-            .unwrap()
-            .contains("docker pull example.com/web:1")
-    );
+    let advice = cause.advice.unwrap();
+    for told in [
+        "docker pull example.com/web:1",
+        "cluster.load_image(\"example.com/web:1\")",
+    ] {
+        assert!(advice.contains(told), "{advice}");
+    }
 }
 
 #[rstest]

@@ -63,7 +63,7 @@ const MEANINGS: [(&[&str], &str, &str); 14] = [
             "is not present with pull policy",
         ],
         "an image is missing",
-        "load it into the host before the test needs it, or put its archive into the directory that VCLUSTER_TEST_ASSETS names",
+        "load it from the Docker engine before the pod is made: `cluster.load_image(\"NAME\").await?` in the test",
     ),
     (
         &[

@@ -5,7 +5,7 @@ use std::{error::Error, io, process::ExitCode};
 use vcluster_harness::{
     asset,
     cluster::{self, Cause},
-    host,
+    engine, host,
 };
 
 /// The numbers. They do not change.
@@ -102,6 +102,12 @@ impl From<host::Error> for Failure {
         // A host that cannot be made for want of its image is a missing image.
         let exit = cause_of::<asset::Error>(&error).map_or(Exit::Host, asset);
         Self::new(exit, error)
+    }
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Self {
+        Self::new(Exit::Host, error)
     }
 }
 

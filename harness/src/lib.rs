@@ -9,6 +9,7 @@ pub mod command;
 pub mod deadline;
 pub mod diagnostics;
 pub mod distro;
+pub mod engine;
 pub mod fixture;
 pub mod host;
 pub mod lease;

@@ -18,7 +18,7 @@ use vcluster_fixtures::pods::shell;
 use vcluster_harness::{
     asset::{Assets, Component},
     cluster::VirtualCluster,
-    host::Engine,
+    engine::Engine,
     progress::Progress,
     settings::Settings,
     vcluster_test,

@@ -11,8 +11,9 @@ use bollard::{
 use futures::FutureExt as _;
 use vcluster_harness::{
     asset::Assets,
+    engine::Engine,
     host::{
-        self, Engine, HostCluster,
+        self, HostCluster,
         kind::{self, KindOptions},
     },
     progress::Progress,

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use vcluster_harness::{
     asset::Assets,
-    host::{self, Engine, kind},
+    engine::Engine,
+    host::{self, kind},
 };
 
 use super::run::Context;

@@ -4,7 +4,8 @@ use kube::Client;
 use vcluster_harness::{
     asset::Assets,
     cluster::{self, ClusterRecord},
-    host::{self, Engine, HostCluster, kind},
+    engine::Engine,
+    host::{self, HostCluster, kind},
     settings::HostChoice,
 };
 

@@ -6,10 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use vcluster_harness::{
-    host::{Engine, kind},
-    settings::Settings,
-};
+use vcluster_harness::{engine::Engine, host::kind, settings::Settings};
 
 /// Everything that was found out.
 #[derive(Debug, Clone)]

@@ -8,12 +8,12 @@ use super::{
     Binary, Catalogue, Component, Error, Image, NodeImage, Origin,
     build::Builder,
     directory,
-    engine::Engine,
     registry::{self, Answer},
     search::Search,
     store::Store,
 };
 use crate::{
+    engine::Engine,
     progress::Progress,
     settings::Settings,
     version::{KubernetesVersion, VersionRequest},
@@ -335,7 +335,10 @@ impl Assets {
     }
 
     pub(super) async fn engine(&self) -> Result<Engine, Error> {
-        let connect = || Engine::connect(self.engine_address.as_deref());
+        let connect = async || match &self.engine_address {
+            Some(address) => Engine::connect_with(&[("DOCKER_HOST", address.as_str())]).await,
+            None => Engine::connect().await,
+        };
         Ok(self.engine.get_or_try_init(connect).await?.clone())
     }
 }

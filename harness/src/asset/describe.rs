@@ -1,8 +1,7 @@
 //! What there is already, for `doctor` and for the curious.
 
-use super::{
-    Assets, Component, Error, Origin, build::Builder, directory, engine::Engine, registry,
-};
+use super::{Assets, Component, Error, Origin, build::Builder, directory, registry};
+use crate::engine::Engine;
 use crate::version::{KubernetesVersion, VersionRequest};
 
 /// An asset and what is known of it without making it.

@@ -2,8 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-use super::{build, engine, store};
-use crate::version::KubernetesVersion;
+use super::{build, store};
+use crate::{engine, version::KubernetesVersion};
 
 /// A failure to come by an asset.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::engine::{Engine, Error};
-use crate::progress::Progress;
+use crate::{
+    engine::{Engine, Error},
+    progress::Progress,
+};
 
 /// How long the engine may be silent during a pull. It speaks as soon as a registry answers.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);

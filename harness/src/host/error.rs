@@ -2,66 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::engine;
+
 /// A host could not be found, made, reached or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No socket of a Docker engine exists.
-    #[error(
-        "no Docker engine found (looked at {looked_at}): install and start one \
-         (`sudo apt-get install docker.io && sudo systemctl start docker`, or Docker Desktop), \
-         or name it in DOCKER_HOST, or use another host with VCLUSTER_TEST_HOST=kubeconfig:PATH"
-    )]
-    NoEngine {
-        /// The places, in order.
-        looked_at: String,
-    },
-    /// The engine's socket is there but this user may not use it.
-    #[error(
-        "this user may not use the Docker engine at {endpoint}: add the user to the group `docker` \
-         (`sudo usermod -aG docker $USER`, then log in again), or use rootless Docker"
-    )]
-    EngineForbidden {
-        /// Where the engine listens.
-        endpoint: String,
-        /// The refusal.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Nobody answers at the engine's address.
-    #[error(
-        "the Docker engine at {endpoint} does not answer, so it is probably stopped: start it \
-         (`sudo systemctl start docker`, or open Docker Desktop)"
-    )]
-    EngineStopped {
-        /// Where the engine should listen.
-        endpoint: String,
-        /// The failure.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// `DOCKER_HOST` or the Docker context names something that cannot be used.
-    #[error(
-        "`{endpoint}` (from {origin}) is not an address of a Docker engine that can be used here; \
-         expected unix://PATH, tcp://HOST:PORT or https://HOST:PORT"
-    )]
-    EngineAddress {
-        /// What was given.
-        endpoint: String,
-        /// Where it was given.
-        origin: &'static str,
-    },
-    /// The engine refused a request.
-    #[error("the Docker engine could not {step} {object}")]
-    Engine {
-        /// What was asked, such as `create container`.
-        step: &'static str,
-        /// Of what.
-        object: String,
-        /// The engine's answer.
-        #[source]
-        source: bollard::errors::Error,
-    },
+    /// The Docker engine could not be reached, or failed.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
     /// The engine cannot run privileged containers, which a node is.
     #[error(
         "the Docker engine cannot run the privileged container {node}: give the engine all \
@@ -358,12 +307,8 @@ impl Error {
         step: &'static str,
         object: impl Into<String>,
     ) -> impl FnOnce(bollard::errors::Error) -> Self {
-        let object = object.into();
-        move |source| Self::Engine {
-            step,
-            object,
-            source,
-        }
+        let named = engine::Error::request(step, object);
+        move |source| named(source).into()
     }
 
     pub(crate) fn api(host: &str, step: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {

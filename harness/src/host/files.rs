@@ -9,7 +9,8 @@ use bollard::query_parameters::{
 };
 use futures::TryStreamExt as _;
 
-use super::{Engine, Error, node::is_not_found};
+use super::{Error, node::is_not_found};
+use crate::engine::Engine;
 
 /// Reads a file; `None` when there is no such file.
 pub(super) async fn read(

@@ -3,7 +3,6 @@
 mod archive;
 mod cluster;
 mod crypto;
-mod engine;
 mod error;
 mod existing;
 mod files;
@@ -20,7 +19,6 @@ mod shared;
 pub use cluster::HostCluster;
 pub(crate) use cluster::client;
 pub use crypto::install_provider;
-pub use engine::Engine;
 pub use error::Error;
 pub use existing::OPT_IN;
 pub use shape::shared_name;

@@ -9,8 +9,8 @@ use bollard::{
 use futures::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
 
-use super::{Engine, Error};
-use crate::deadline::Deadline;
+use super::Error;
+use crate::{deadline::Deadline, engine::Engine};
 
 /// A container that is a Kubernetes node.
 #[derive(Debug, Clone)]

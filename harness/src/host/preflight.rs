@@ -3,8 +3,8 @@
 
 use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
 
-use super::{Engine, Error};
-use crate::version::KubernetesVersion;
+use super::Error;
+use crate::{engine::Engine, version::KubernetesVersion};
 
 /// What matters about the engine and the machine. `None` is "not known from here".
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Engine, Error, HostCluster, existing,
+    Error, HostCluster, existing,
     kind::{self, KindCluster, KindOptions},
     lock::Lock,
     shape,
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     asset::Assets,
     deadline::Deadline,
+    engine::Engine,
     progress::{Progress, Step},
     settings::{HostChoice, Settings},
     version::VersionRequest,

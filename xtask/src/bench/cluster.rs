@@ -13,7 +13,8 @@ use vcluster_harness::{
     asset::Assets,
     cluster::{Phase, VirtualCluster},
     deadline::Deadline,
-    host::{Engine, HostCluster},
+    engine::Engine,
+    host::HostCluster,
     owner::{Owner, Process},
     wait::{self, conditions},
 };

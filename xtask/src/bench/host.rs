@@ -3,10 +3,8 @@
 use std::time::Instant;
 
 use vcluster_harness::{
-    host::{
-        Engine,
-        kind::{self, KindOptions},
-    },
+    engine::Engine,
+    host::kind::{self, KindOptions},
     progress::Progress,
 };
 

@@ -5,7 +5,8 @@ use std::fs;
 use anyhow::Context as _;
 use vcluster_harness::{
     asset::{Assets, Component},
-    host::{self, Engine},
+    engine::Engine,
+    host,
     progress::Progress,
     settings::Settings,
 };

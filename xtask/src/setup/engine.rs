@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 
 use vcluster_harness::{
     deadline::Deadline,
-    host::{self, Engine},
+    engine::{self, Engine},
     progress::Progress,
 };
 
@@ -32,7 +32,7 @@ const ENDPOINT: &str = "unix:///var/run/docker.sock";
 pub(crate) enum Error {
     /// There is one that is not ours to mend: the user named it, or may not use it.
     #[error(transparent)]
-    NotOurs(host::Error),
+    NotOurs(engine::Error),
     /// None is installed, and this machine is not one where it can be done.
     #[error("no Docker engine is installed, and {reason}; {advice}, and run this again")]
     CannotInstall {
@@ -78,7 +78,7 @@ pub(crate) enum Error {
         last_words: String,
         /// What the last attempt to reach it said.
         #[source]
-        source: host::Error,
+        source: engine::Error,
     },
 }
 
@@ -89,8 +89,8 @@ pub(crate) async fn ensure(progress: &Progress, directory: &Path) -> Result<(), 
             progress.note(&format!("Docker engine {} is used", version(&engine).await));
             return Ok(());
         }
-        Err(host::Error::NoEngine { .. }) => {}
-        Err(host::Error::EngineStopped { endpoint, .. }) if endpoint == ENDPOINT => {}
+        Err(engine::Error::Missing { .. }) => {}
+        Err(engine::Error::Stopped { endpoint, .. }) if endpoint == ENDPOINT => {}
         Err(error) => return Err(Error::NotOurs(error)),
     }
     let machine = Machine::detect();
@@ -163,7 +163,7 @@ async fn start_process(progress: &Progress, dockerd: &Path, directory: &Path) ->
 
 async fn wait_for(
     deadline: Deadline,
-    answer: impl AsyncFn() -> Result<(), host::Error>,
+    answer: impl AsyncFn() -> Result<(), engine::Error>,
     mut ended: impl FnMut() -> Option<String>,
     last_words: impl Fn() -> String,
 ) -> Result<(), Error> {
@@ -188,7 +188,7 @@ async fn wait_for(
     }
 }
 
-async fn answer() -> Result<(), host::Error> {
+async fn answer() -> Result<(), engine::Error> {
     Engine::connect().await.map(|_| ())
 }
 
@@ -253,8 +253,8 @@ mod tests {
         assert!(no_debian.contains("`fedora`"), "{no_debian}");
     }
 
-    fn silence() -> host::Error {
-        host::Error::EngineStopped {
+    fn silence() -> engine::Error {
+        engine::Error::Stopped {
             endpoint: ENDPOINT.to_owned(),
             source: "connection refused".into(),
         }

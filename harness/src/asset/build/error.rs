@@ -2,8 +2,11 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use crate::asset::{Binary, Component, engine, store};
 use crate::version::KubernetesVersion;
+use crate::{
+    asset::{Binary, Component, store},
+    engine,
+};
 
 /// A failure of a build from source.
 #[derive(Debug, thiserror::Error)]

@@ -19,9 +19,9 @@ use crate::{
     asset::{
         Binary, Component,
         catalogue::Release,
-        engine::{Commit, Engine},
         store::{Key, Work},
     },
+    engine::{Commit, Engine},
     version::KubernetesVersion,
 };
 

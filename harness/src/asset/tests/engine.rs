@@ -2,18 +2,16 @@
 
 use std::{
     collections::BTreeSet,
-    convert::Infallible,
     path::Path,
     sync::{Arc, Mutex},
 };
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixListener;
+use hyper::body::{Bytes, Incoming};
 
 use super::super::directory;
+use crate::engine::fake::{self, say};
 
 /// What the registries behind the engine do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,28 +43,16 @@ pub(super) struct FakeEngine {
 impl FakeEngine {
     /// An engine with these images.
     pub(super) fn start(directory: &Path, registries: Registries, images: &[&str]) -> Self {
-        let socket = directory.join("engine.sock");
-        let listener = UnixListener::bind(&socket).unwrap();
         let state = State {
             images: images.iter().map(|image| (*image).to_owned()).collect(),
             pulls: Vec::new(),
         };
         let state = Arc::new(Mutex::new(state));
         let shared = state.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let shared = shared.clone();
-                let service =
-                    service_fn(move |request| answer(request, registries, shared.clone()));
-                let connection =
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                tokio::spawn(connection);
-            }
+        let address = fake::serve(directory, move |request| {
+            answer(request, registries, shared.clone())
         });
-        Self {
-            state,
-            address: format!("unix://{}", socket.display()),
-        }
+        Self { state, address }
     }
 
     pub(super) fn pulls(&self) -> Vec<String> {
@@ -78,13 +64,11 @@ impl FakeEngine {
     }
 }
 
-type Answer = Result<Response<Full<Bytes>>, Infallible>;
-
 async fn answer(
     request: Request<Incoming>,
     registries: Registries,
     state: Arc<Mutex<State>>,
-) -> Answer {
+) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let path = match path.strip_prefix("/v1.") {
         Some(rest) => rest.split_once('/').map_or("", |(_, rest)| rest).to_owned(),
@@ -106,7 +90,7 @@ async fn answer(
     };
     let image = path.trim_start_matches("images/").to_owned();
     match (request.method(), path.as_str()) {
-        (_, "_ping") => say(StatusCode::OK, "OK"),
+        (_, "version") => say(StatusCode::OK, r#"{"ApiVersion":"1.45"}"#),
         (&Method::POST, "images/create") => {
             let image = parameter("fromImage");
             state.lock().unwrap().pulls.push(image.clone());
@@ -151,10 +135,4 @@ async fn answer(
             r#"{"message":"not part of this fake"}"#,
         ),
     }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "an answer may also fail")]
-fn say(status: StatusCode, text: &str) -> Answer {
-    let body = Full::new(Bytes::from(text.to_owned()));
-    Ok(Response::builder().status(status).body(body).unwrap())
 }

@@ -7,7 +7,8 @@ use kube::{
 };
 use serde::Deserialize as _;
 
-use super::super::{Engine, Error, files};
+use super::super::{Error, files};
+use crate::engine::Engine;
 
 const MANAGER: &str = "vcluster-test";
 const RELEASE: &str = "/kind/version";

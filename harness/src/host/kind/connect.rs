@@ -8,15 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        Engine, Error, HostCluster, cluster::HostFacts, files, image::ImageStore, kubeconfig,
-        node::Node,
+        Error, HostCluster, cluster::HostFacts, files, image::ImageStore, kubeconfig, node::Node,
     },
     address,
     container::API_PORT,
     find::{KindCluster, wiring},
     labels, nodes, pod_network, ready,
 };
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, engine::Engine};
 
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 

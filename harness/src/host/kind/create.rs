@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::{
     super::{
-        Engine, Error, HostCluster, files,
+        Error, HostCluster, files,
         node::{Command, Node},
     },
     addons::{self, ImageFacts},
@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
+    engine::Engine,
     progress::{Progress, Step},
     version::KubernetesVersion,
 };

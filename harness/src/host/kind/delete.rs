@@ -6,10 +6,10 @@ use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use futures::future::try_join_all;
 
 use super::{
-    super::{Engine, Error, node::is_not_found},
+    super::{Error, node::is_not_found},
     find,
 };
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, engine::Engine};
 
 const REMOVAL: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_millis(50);

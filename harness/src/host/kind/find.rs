@@ -9,12 +9,12 @@ use bollard::{
 use jiff::Timestamp;
 
 use super::{
-    super::{Engine, Error, node::is_not_found},
+    super::{Error, node::is_not_found},
     container::API_PORT,
     labels,
     maker::{Judge, Maker},
 };
-use crate::owner::Place;
+use crate::{engine::Engine, owner::Place};
 
 /// What a container is in a kind cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,13 +2,8 @@
 
 use bollard::models::SystemInfo;
 
-use super::{
-    super::{Engine, Error},
-    container::Machine,
-    maker::Maker,
-    network,
-    options::KindOptions,
-};
+use super::{super::Error, container::Machine, maker::Maker, network, options::KindOptions};
+use crate::engine::Engine;
 use crate::settings::{Environment, ProcessEnvironment};
 
 /// Asks the engine.

@@ -10,7 +10,8 @@ use bollard::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::super::{Engine, Error, node::is_not_found};
+use super::super::{Error, node::is_not_found};
+use crate::engine::Engine;
 
 /// The network's name.
 pub(super) const NAME: &str = "kind";

@@ -5,7 +5,7 @@ use futures::future::try_join_all;
 
 use super::{
     super::{
-        Engine, Error,
+        Error,
         node::{Node, is_not_found},
     },
     container::{self, Machine},
@@ -13,6 +13,7 @@ use super::{
     labels, network,
     options::KindOptions,
 };
+use crate::engine::Engine;
 
 /// Makes the containers of all nodes; their ids go into `made`, so that they can be undone.
 pub(super) async fn make(
@@ -131,4 +132,27 @@ fn lacks_privileges(error: &DockerError) -> bool {
         return false;
     };
     message.contains("operation not permitted") || message.contains("permission denied")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fake::{self, Answer};
+
+    #[tokio::test]
+    async fn an_engine_that_may_not_start_a_node_is_told_what_it_lacks() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = fake::start(directory.path(), |path| {
+            if path.ends_with("/version") {
+                return Answer::Says(200, r#"{"ApiVersion":"1.45"}"#);
+            }
+            let refusal = r#"{"message":"runc create failed: mount: operation not permitted"}"#;
+            Answer::Says(500, refusal)
+        });
+        let environment = [("DOCKER_HOST", address.as_str())];
+        let engine = Engine::connect_with(&environment).await.unwrap();
+        let error = start(&engine, ["web-control-plane"]).await.unwrap_err();
+        assert!(matches!(error, Error::Privileges { .. }), "{error}");
+        assert!(error.to_string().contains("capabilities"), "{error}");
+    }
 }

@@ -13,8 +13,8 @@ use bollard::{
 use futures::TryStreamExt as _;
 use tokio_util::codec::{BytesCodec, FramedRead};
 
-use super::{Engine, Error, error::failed};
-use crate::asset::store;
+use super::{Engine, Error, images::failed};
+use crate::asset::StoreError;
 
 /// An image made by running a container once and keeping what it leaves.
 #[derive(Debug)]
@@ -58,10 +58,10 @@ impl Engine {
         let options = CreateContainerOptionsBuilder::new()
             .name(commit.container)
             .build();
-        self.docker
+        self.patient()
             .create_container(Some(options), body)
             .await
-            .map_err(failed("creating a container of", commit.base))?;
+            .map_err(failed("create a container of", commit.base))?;
         let result = self.run_and_commit(commit).await;
         let removed = self.remove_container(commit.container).await;
         result.and(removed)
@@ -70,7 +70,7 @@ impl Engine {
     async fn remove_container(&self, container: &str) -> Result<(), Error> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true);
         match self
-            .docker
+            .patient()
             .remove_container(container, Some(options.build()))
             .await
         {
@@ -78,7 +78,7 @@ impl Engine {
             | Err(DockerError::DockerResponseServerError {
                 status_code: 404, ..
             }) => Ok(()),
-            Err(source) => Err(failed("removing the container", container)(source)),
+            Err(source) => Err(failed("remove the container", container)(source)),
         }
     }
 
@@ -86,18 +86,18 @@ impl Engine {
         let container = commit.container;
         let file = tokio::fs::File::open(commit.upload)
             .await
-            .map_err(store::Error::io("open", commit.upload))?;
+            .map_err(StoreError::io("open", commit.upload))?;
         let content = FramedRead::with_capacity(file, BytesCodec::new(), 1 << 20)
             .map_ok(tokio_util::bytes::BytesMut::freeze);
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
-        self.docker
+        self.patient()
             .upload_to_container(container, Some(options), bollard::body_try_stream(content))
             .await
-            .map_err(failed("filling a container of", commit.base))?;
-        self.docker
+            .map_err(failed("fill a container of", commit.base))?;
+        self.patient()
             .start_container(container, None)
             .await
-            .map_err(failed("starting a container of", commit.base))?;
+            .map_err(failed("start a container of", commit.base))?;
         let status = match tokio::time::timeout(LIMIT, self.status(container)).await {
             Ok(status) => status?,
             Err(_) => {
@@ -131,19 +131,19 @@ impl Engine {
             env: Some(vec!["container=docker".to_owned()]),
             ..ContainerConfig::default()
         };
-        self.docker
+        self.patient()
             .commit_container(options, config)
             .await
-            .map_err(failed("committing", commit.reference))?;
+            .map_err(failed("commit", commit.reference))?;
         Ok(())
     }
 
     async fn status(&self, container: &str) -> Result<i64, Error> {
-        let ended = self.docker.wait_container(container, None);
+        let ended = self.patient().wait_container(container, None);
         match ended.try_collect::<Vec<_>>().await {
             Ok(answers) => Ok(answers.first().map_or(0, |answer| answer.status_code)),
             Err(DockerError::DockerContainerWaitError { code, .. }) => Ok(code),
-            Err(source) => Err(failed("waiting for the container", container)(source)),
+            Err(source) => Err(failed("wait for the container", container)(source)),
         }
     }
 
@@ -154,12 +154,12 @@ impl Engine {
             .tail("40")
             .build();
         let lines: Vec<_> = self
-            .docker
+            .patient()
             .logs(container, Some(options))
             .map_ok(|line| line.to_string())
             .try_collect()
             .await
-            .map_err(failed("reading the logs of", container))?;
+            .map_err(failed("read the logs of", container))?;
         Ok(lines.concat())
     }
 }

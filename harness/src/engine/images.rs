@@ -14,38 +14,33 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::codec::{BytesCodec, FramedRead};
 
-use super::{Error, error::failed};
-use crate::{asset::store, progress::Progress};
-
-/// A connection to the engine.
-#[derive(Debug, Clone)]
-pub(crate) struct Engine {
-    pub(super) docker: Docker,
-}
+use super::{Engine, Error};
+use crate::{asset::StoreError, progress::Progress};
 
 /// A whole node image is loaded in seconds; a slow disk may need minutes.
-const TIMEOUT: Duration = Duration::from_mins(15);
+pub(super) const TRANSFER: Duration = Duration::from_mins(15);
 
-/// An engine that does not answer a ping by then is not there.
-const PING: Duration = Duration::from_secs(5);
+/// Names what was asked of an engine that had [`TRANSFER`].
+pub(super) fn failed(
+    step: &'static str,
+    object: impl Into<String>,
+) -> impl FnOnce(DockerError) -> Error {
+    Error::refused(TRANSFER, step, object)
+}
+
+/// The engine is well; who does not answer is the registry that it asks.
+fn silent_registry(reference: &str) -> Error {
+    Error::Refused {
+        step: "pull",
+        object: reference.to_owned(),
+        source: DockerError::RequestTimeoutError,
+    }
+}
 
 impl Engine {
-    /// Connects to this address, else as `DOCKER_HOST` says, and makes sure that somebody answers.
-    ///
-    /// # Errors
-    /// Nobody does.
-    pub(crate) async fn connect(address: Option<&str>) -> Result<Self, Error> {
-        let unreachable = |source| Error::Unreachable { source };
-        let docker = match address {
-            Some(address) => Docker::connect_with_host(address),
-            None => Docker::connect_with_defaults(),
-        };
-        let docker = docker.map_err(unreachable)?.with_timeout(TIMEOUT);
-        match tokio::time::timeout(PING, docker.ping()).await {
-            Ok(Ok(_)) => Ok(Self { docker }),
-            Ok(Err(source)) => Err(unreachable(source)),
-            Err(_) => Err(unreachable(DockerError::RequestTimeoutError)),
-        }
+    /// The client for requests that move whole images.
+    pub(super) fn patient(&self) -> Docker {
+        self.docker.clone().with_timeout(TRANSFER)
     }
 
     /// The identifier of an image, if the engine has it.
@@ -53,12 +48,12 @@ impl Engine {
     /// # Errors
     /// The engine fails.
     pub(crate) async fn image_id(&self, reference: &str) -> Result<Option<String>, Error> {
-        match self.docker.inspect_image(reference).await {
+        match self.patient().inspect_image(reference).await {
             Ok(image) => Ok(Some(image.id.unwrap_or_else(|| reference.to_owned()))),
             Err(DockerError::DockerResponseServerError {
                 status_code: 404, ..
             }) => Ok(None),
-            Err(source) => Err(failed("looking for", reference)(source)),
+            Err(source) => Err(failed("look for", reference)(source)),
         }
     }
 
@@ -76,19 +71,19 @@ impl Engine {
         let options = CreateImageOptionsBuilder::new()
             .from_image(reference)
             .build();
-        let mut stream = self.docker.create_image(Some(options), None, None);
+        let mut stream = self.patient().create_image(Some(options), None, None);
         let mut step = None;
         loop {
             let news = tokio::time::timeout(patience, stream.next())
                 .await
-                .map_err(|_| failed("pulling", reference)(DockerError::RequestTimeoutError))?;
+                .map_err(|_| silent_registry(reference))?;
             match news {
                 None => break,
                 Some(Ok(news)) => {
                     tracing::trace!(status = ?news.status, "pull");
                     step.get_or_insert_with(|| progress.step(format!("pulling {reference}")));
                 }
-                Some(Err(source)) => return Err(failed("pulling", reference)(source)),
+                Some(Err(source)) => return Err(failed("pull", reference)(source)),
             }
         }
         if let Some(step) = step {
@@ -107,10 +102,10 @@ impl Engine {
             .repo(repository)
             .tag(tag)
             .build();
-        self.docker
+        self.patient()
             .tag_image(from, Some(options))
             .await
-            .map_err(failed("naming", from))
+            .map_err(failed("name", from))
     }
 
     /// Takes a name away from an image; the image goes with its last name.
@@ -119,7 +114,7 @@ impl Engine {
     /// The engine fails.
     pub(crate) async fn untag(&self, reference: &str) -> Result<(), Error> {
         match self
-            .docker
+            .patient()
             .remove_image(reference, None::<RemoveImageOptions>, None)
             .await
         {
@@ -127,7 +122,7 @@ impl Engine {
             | Err(DockerError::DockerResponseServerError {
                 status_code: 404, ..
             }) => Ok(()),
-            Err(source) => Err(failed("removing", reference)(source)),
+            Err(source) => Err(failed("remove", reference)(source)),
         }
     }
 
@@ -138,18 +133,18 @@ impl Engine {
     pub(crate) async fn load(&self, archive: &Path, reference: &str) -> Result<String, Error> {
         let file = tokio::fs::File::open(archive)
             .await
-            .map_err(store::Error::io("open", archive))?;
+            .map_err(StoreError::io("open", archive))?;
         let content = FramedRead::with_capacity(file, BytesCodec::new(), 1 << 20)
             .map_ok(tokio_util::bytes::BytesMut::freeze);
         let options = ImportImageOptionsBuilder::new().quiet(true).build();
-        self.docker
+        self.patient()
             .import_image_stream(options, content, None)
             .try_for_each(|news| async move {
                 tracing::trace!(news = ?news.stream, "load");
                 Ok(())
             })
             .await
-            .map_err(failed("loading", &archive.display().to_string()))?;
+            .map_err(failed("load", archive.display().to_string()))?;
         self.image_id(reference)
             .await?
             .ok_or_else(|| Error::NotLoaded {
@@ -163,11 +158,11 @@ impl Engine {
     /// # Errors
     /// The engine fails, or the file cannot be written.
     pub(crate) async fn save(&self, reference: &str, archive: &Path) -> Result<(), Error> {
-        let write = || store::Error::io("write", archive);
+        let write = || StoreError::io("write", archive);
         let mut file = tokio::fs::File::create(archive).await.map_err(write())?;
-        let mut content = Box::pin(self.docker.export_image(reference));
+        let mut content = Box::pin(self.patient().export_image(reference));
         while let Some(chunk) = content.next().await {
-            let chunk = chunk.map_err(failed("saving", reference))?;
+            let chunk = chunk.map_err(failed("save", reference))?;
             file.write_all(&chunk).await.map_err(write())?;
         }
         file.flush().await.map_err(write())?;

@@ -1,0 +1,15 @@
+//! The Docker engine: where it is, a connection to it, and the images that it has.
+//!
+//! One connection for all: hosts are containers of it, and images come and go through it.
+
+mod address;
+mod commit;
+mod connection;
+mod error;
+#[cfg(test)]
+pub(crate) mod fake;
+mod images;
+
+pub(crate) use commit::Commit;
+pub use connection::Engine;
+pub use error::Error;

@@ -1,0 +1,5 @@
+struct Guestbook;
+
+fn main() {
+    vcluster_harness::testing::needs::<Guestbook>();
+}

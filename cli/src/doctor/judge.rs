@@ -1,20 +1,9 @@
 //! What the facts mean, and what to do about them.
 
+use vcluster_harness::host::preflight::{self, Finding, Severity};
+
 use super::facts::{CacheFacts, EngineFacts, Facts};
 use crate::report::{Check, Status};
-
-const GB: u64 = 1 << 30;
-/// Images of one Kubernetes version, a host and a few clusters.
-const LEAST_DISK: u64 = 10 * GB;
-/// A host takes 1.5 GB, a virtual cluster 0.4 GB.
-const LEAST_MEMORY: u64 = 4 * GB;
-/// Each node and each pod takes some; distributions set 128, which is enough for one node.
-const FEW_INSTANCES: u64 = 512;
-const FEW_WATCHES: u64 = 65_536;
-/// The engine has addresses for about 31 networks unless it was told otherwise.
-const MANY_NETWORKS: usize = 28;
-/// Certificates are valid from a little before they are made.
-const CLOCKS_APART: i64 = 30;
 
 /// Judges everything.
 pub(crate) fn judge(facts: &Facts) -> Vec<Check> {
@@ -22,100 +11,29 @@ pub(crate) fn judge(facts: &Facts) -> Vec<Check> {
     match &facts.engine {
         Err(chain) => checks.push(failed("engine", chain.clone(), None)),
         Ok(engine) => {
-            checks.push(good(
-                "engine",
-                format!("Docker {} at {}", engine.version, engine.endpoint),
-            ));
-            checks.extend([
-                cgroup(engine),
-                storage(engine),
-                memory(engine),
-                clock(engine),
-                networks(engine),
-            ]);
-            checks.extend(
-                engine
-                    .free
-                    .map(|free| disk("engine disk", free, "its images")),
-            );
+            let findings = preflight::check(&engine.preflight);
+            checks.extend(findings.into_iter().map(Check::from));
             checks.push(hosts(engine));
         }
     }
     checks.push(cache(&facts.cache));
-    checks.extend(
-        facts
-            .inotify_instances
-            .map(|found| inotify("max_user_instances", found, FEW_INSTANCES)),
-    );
-    checks.extend(
-        facts
-            .inotify_watches
-            .map(|found| inotify("max_user_watches", found, FEW_WATCHES)),
-    );
     checks.push(source_builds(&facts.missing_programs));
     checks
 }
 
-fn cgroup(engine: &EngineFacts) -> Check {
-    match engine.cgroup.as_str() {
-        "2" => good("cgroup", "v2".to_owned()),
-        "1" => good(
-            "cgroup",
-            "v1: good for hosts of any version, which are told to accept it".to_owned(),
-        ),
-        other => warning(
-            "cgroup",
-            format!("the engine says `{other}`"),
-            "expected version 1 or 2; see `docker info`".to_owned(),
-        ),
+impl From<Finding> for Check {
+    fn from(finding: Finding) -> Self {
+        Self {
+            name: finding.check.to_owned(),
+            status: match finding.severity {
+                Severity::Good => Status::Good,
+                Severity::Warning => Status::Warning,
+                Severity::Fault => Status::Failed,
+            },
+            found: finding.text,
+            fix: finding.fix,
+        }
     }
-}
-
-fn storage(engine: &EngineFacts) -> Check {
-    let found = engine.storage_driver.clone();
-    if found == "vfs" {
-        let fix = "vfs copies every layer: keep the engine's data on ext4 or xfs so that it can use overlay2";
-        return warning("storage", found, fix.to_owned());
-    }
-    good("storage", found)
-}
-
-fn memory(engine: &EngineFacts) -> Check {
-    let found = format!(
-        "{} for the engine, {} cores",
-        gigabytes(engine.memory),
-        engine.cores
-    );
-    if engine.memory < LEAST_MEMORY {
-        let fix = format!("give it at least {}", gigabytes(LEAST_MEMORY));
-        return warning("memory", found, fix);
-    }
-    good("memory", found)
-}
-
-fn clock(engine: &EngineFacts) -> Check {
-    let apart = engine.clock_ahead;
-    if apart.abs() > CLOCKS_APART {
-        return failed(
-            "clock",
-            format!("the engine's clock is {apart} s ahead of this machine's"),
-            Some(
-                "set both clocks by NTP: certificates made here would not be valid there"
-                    .to_owned(),
-            ),
-        );
-    }
-    good("clock", "the engine's and this machine's agree".to_owned())
-}
-
-fn networks(engine: &EngineFacts) -> Check {
-    let found = format!("{} networks", engine.networks);
-    if engine.networks >= MANY_NETWORKS {
-        let fix =
-            "an engine has addresses for about 31: `docker network prune` removes unused ones";
-        return warning("networks", found, fix.to_owned());
-    }
-    good("networks", found)
 }
 
 fn hosts(engine: &EngineFacts) -> Check {
@@ -140,40 +58,8 @@ fn cache(cache: &CacheFacts) -> Check {
             format!("{} cannot be written: {reason}", cache.path.display()),
             Some("make it writable, or set VCLUSTER_TEST_CACHE to a directory that is".to_owned()),
         ),
-        Ok(free) => disk("cache", *free, &cache.path.display().to_string()),
+        Ok(free) => preflight::disk("cache", *free, &cache.path.display().to_string()).into(),
     }
-}
-
-fn disk(name: &str, free: u64, place: &str) -> Check {
-    let found = format!("{} free for {place}", gigabytes(free));
-    if free < LEAST_DISK / 4 {
-        return failed(
-            name,
-            found,
-            Some(format!("free at least {}", gigabytes(LEAST_DISK))),
-        );
-    }
-    if free < LEAST_DISK {
-        return warning(
-            name,
-            found,
-            format!("free at least {}", gigabytes(LEAST_DISK)),
-        );
-    }
-    good(name, found)
-}
-
-fn inotify(limit: &str, found: u64, least: u64) -> Check {
-    let name = "inotify";
-    let text = format!("fs.inotify.{limit} is {found}");
-    if found < least {
-        let fix = format!(
-            "with many nodes or clusters raise it: `sudo sysctl -w fs.inotify.{limit}={}`",
-            least * 2
-        );
-        return warning(name, text, fix);
-    }
-    good(name, text)
 }
 
 fn source_builds(missing: &[&'static str]) -> Check {
@@ -190,10 +76,6 @@ fn source_builds(missing: &[&'static str]) -> Check {
         "only needed where no registry can be reached: install Go and, on Debian, the packages gcc and debootstrap"
             .to_owned(),
     )
-}
-
-fn gigabytes(bytes: u64) -> String {
-    format!("{}.{} GB", bytes / GB, bytes % GB * 10 / GB)
 }
 
 fn good(name: &str, found: String) -> Check {
@@ -225,21 +107,28 @@ fn failed(name: &str, found: String, fix: Option<String>) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
-
     use super::*;
+
+    const GB: u64 = 1 << 30;
 
     fn engine() -> EngineFacts {
         EngineFacts {
-            endpoint: "unix:///var/run/docker.sock".to_owned(),
-            version: "26.1.5".to_owned(),
-            cgroup: "2".to_owned(),
-            storage_driver: "overlay2".to_owned(),
-            cores: 2,
-            memory: 24 * GB,
-            free: Some(60 * GB),
-            clock_ahead: 0,
-            networks: 4,
+            preflight: preflight::Facts {
+                endpoint: "unix:///var/run/docker.sock".to_owned(),
+                engine_version: Some("26.1.5".to_owned()),
+                cgroup_version: Some(2),
+                is_rootless: false,
+                missing_controllers: Vec::new(),
+                has_sys_resource: Some(true),
+                storage_driver: Some("overlay2".to_owned()),
+                cores: Some(2),
+                memory: Some(24 * GB),
+                free_disk: Some(60 * GB),
+                clock_ahead: Some(0),
+                networks: 4,
+                inotify_instances: Some(1024),
+                inotify_watches: Some(1_048_576),
+            },
             hosts: vec![("vcluster-test".to_owned(), true)],
         }
     }
@@ -251,8 +140,6 @@ mod tests {
                 path: "/home/ada/.cache/vcluster-test".into(),
                 free: Ok(60 * GB),
             },
-            inotify_instances: Some(1024),
-            inotify_watches: Some(1_048_576),
             missing_programs: Vec::new(),
         }
     }
@@ -283,37 +170,25 @@ mod tests {
         assert_eq!(status(&checks, "cache"), Status::Good);
     }
 
-    #[rstest]
-    #[case::little_memory(EngineFacts { memory: GB, ..engine() }, "memory", Status::Warning)]
-    #[case::copied_layers(EngineFacts { storage_driver: "vfs".to_owned(), ..engine() }, "storage", Status::Warning)]
-    #[case::a_wrong_clock(EngineFacts { clock_ahead: -3600, ..engine() }, "clock", Status::Failed)]
-    #[case::too_many_networks(EngineFacts { networks: 30, ..engine() }, "networks", Status::Warning)]
-    #[case::a_full_disk(EngineFacts { free: Some(GB), ..engine() }, "engine disk", Status::Failed)]
-    #[case::a_nearly_full_disk(EngineFacts { free: Some(9 * GB), ..engine() }, "engine disk", Status::Warning)]
-    #[case::strange_control_groups(EngineFacts { cgroup: String::new(), ..engine() }, "cgroup", Status::Warning)]
-    fn what_is_wrong_is_said_with_what_to_do(
-        #[case] engine: EngineFacts,
-        #[case] name: &str,
-        #[case] expected: Status,
-    ) {
+    #[test]
+    fn what_is_wrong_with_the_engine_is_said_with_what_to_do() {
+        let mut engine = engine();
+        engine.preflight.clock_ahead = Some(-3600);
+        engine.preflight.inotify_instances = Some(128);
         let checks = judge(&facts(Ok(engine)));
-        assert_eq!(status(&checks, name), expected);
-        let bad: Vec<_> = checks
-            .iter()
-            .filter(|check| check.status != Status::Good)
-            .collect();
-        assert!(bad.len() == 1 && bad[0].fix.is_some(), "{bad:?}");
+        assert_eq!(status(&checks, "clock"), Status::Failed);
+        assert_eq!(status(&checks, "inotify"), Status::Warning);
+        let bad = checks.iter().filter(|check| check.status != Status::Good);
+        assert_eq!(bad.filter(|check| check.fix.is_some()).count(), 2);
     }
 
     #[test]
     fn a_cache_that_cannot_be_written_fails() {
         let mut facts = facts(Ok(engine()));
         facts.cache.free = Err("read-only file system".to_owned());
-        facts.inotify_instances = Some(128);
         facts.missing_programs = vec!["debootstrap"];
         let checks = judge(&facts);
         assert_eq!(status(&checks, "cache"), Status::Failed);
-        assert_eq!(status(&checks, "inotify"), Status::Warning);
         assert_eq!(status(&checks, "source builds"), Status::Warning);
     }
 }

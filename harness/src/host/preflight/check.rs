@@ -1,35 +1,6 @@
-//! Whether this machine can run hosts: facts are gathered in one place and judged by a pure function, so
-//! that each judgement has a test.
+//! What the facts mean, and what to do about them. Pure.
 
-use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
-
-use super::Error;
-use crate::{engine::Engine, version::KubernetesVersion};
-
-/// What matters about the engine and the machine. `None` is "not known from here".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    /// The engine's version, such as `26.1.5`.
-    pub engine_version: Option<String>,
-    /// 1 or 2.
-    pub cgroup_version: Option<u8>,
-    /// Does the engine run without root?
-    pub is_rootless: bool,
-    /// Limits that a rootless engine cannot set, by name.
-    pub missing_controllers: Vec<&'static str>,
-    /// May the engine raise resource limits?
-    pub has_sys_resource: Option<bool>,
-    /// `fs.inotify.max_user_instances`.
-    pub inotify_instances: Option<u64>,
-    /// `fs.inotify.max_user_watches`.
-    pub inotify_watches: Option<u64>,
-    /// Free bytes where the engine keeps its data.
-    pub free_disk: Option<u64>,
-    /// The engine's memory in bytes.
-    pub memory: Option<u64>,
-    /// The Kubernetes of the host.
-    pub kubelet: KubernetesVersion,
-}
+use super::Facts;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +32,12 @@ const GIB: u64 = 1 << 30;
 /// A node with its images, and a few clusters on it.
 const LEAST_DISK: u64 = 5 * GIB;
 const USUAL_DISK: u64 = 15 * GIB;
-const LEAST_MEMORY: u64 = 3 * GIB;
+/// A host takes 1.5 GB, a virtual cluster 0.4 GB.
+const LEAST_MEMORY: u64 = 4 * GIB;
+/// The engine has addresses for about 31 networks unless it was told otherwise.
+const MANY_NETWORKS: usize = 28;
+/// Certificates are valid from a little before they are made.
+const CLOCKS_APART: i64 = 30;
 
 /// Judges the facts: one finding per check, good ones included.
 pub fn check(facts: &Facts) -> Vec<Finding> {
@@ -69,85 +45,18 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         engine(facts),
         cgroup(facts),
         rootless(facts),
-        inotify(facts),
-        disk(facts),
+        storage(facts),
         memory(facts),
+        clock(facts),
+        networks(facts),
+        facts
+            .free_disk
+            .map(|free| disk("engine disk", free, "the engine's data")),
+        inotify(facts),
     ]
     .into_iter()
     .flatten()
     .collect()
-}
-
-/// Asks the engine and this machine.
-///
-/// # Errors
-/// The engine does not answer.
-pub async fn gather(engine: &Engine, kubelet: KubernetesVersion) -> Result<Facts, Error> {
-    let info = engine
-        .docker()
-        .info()
-        .await
-        .map_err(Error::engine("describe", "itself"))?;
-    // Only where the engine shares this machine's kernel do its files say anything.
-    let is_here = engine.is_local() && cfg!(target_os = "linux");
-    let number = |path: &str| {
-        let text = std::fs::read_to_string(path).ok().filter(|_| is_here)?;
-        text.trim().parse().ok()
-    };
-    Ok(Facts {
-        cgroup_version: match info.cgroup_version {
-            Some(SystemInfoCgroupVersionEnum::_1) => Some(1),
-            Some(SystemInfoCgroupVersionEnum::_2) => Some(2),
-            _ => None,
-        },
-        is_rootless: has_option(&info, "rootless"),
-        missing_controllers: missing_controllers(&info),
-        has_sys_resource: is_here.then(sys_resource).flatten(),
-        inotify_instances: number("/proc/sys/fs/inotify/max_user_instances"),
-        inotify_watches: number("/proc/sys/fs/inotify/max_user_watches"),
-        free_disk: info
-            .docker_root_dir
-            .as_deref()
-            .filter(|_| is_here)
-            .and_then(|dir| rustix::fs::statvfs(dir).ok())
-            .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
-        memory: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()),
-        engine_version: info.server_version,
-        kubelet,
-    })
-}
-
-fn has_option(info: &SystemInfo, name: &str) -> bool {
-    let options = info.security_options.iter().flatten();
-    options
-        .flat_map(|option| option.split(','))
-        .any(|part| part.strip_prefix("name=") == Some(name))
-}
-
-fn missing_controllers(info: &SystemInfo) -> Vec<&'static str> {
-    [
-        ("memory", info.memory_limit),
-        ("pids", info.pids_limit),
-        ("cpu", info.cpu_shares),
-    ]
-    .into_iter()
-    .filter(|(_, is_there)| *is_there == Some(false))
-    .map(|(name, _)| name)
-    .collect()
-}
-
-/// Root's own capability stands for the engine's; other users cannot tell.
-fn sys_resource() -> Option<bool> {
-    const BIT: u32 = 24;
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))?;
-    let capabilities = u64::from_str_radix(line.trim(), 16).ok()?;
-    Some(capabilities & (1 << BIT) != 0)
 }
 
 #[expect(
@@ -169,9 +78,13 @@ fn finding(
 }
 
 fn engine(facts: &Facts) -> Option<Finding> {
-    const CHECK: &str = "docker engine";
-    let version = facts.engine_version.as_deref()?;
-    let major: u32 = version.split('.').next()?.parse().ok()?;
+    const CHECK: &str = "engine";
+    let version = facts
+        .engine_version
+        .as_deref()
+        .unwrap_or("of no known version");
+    // What is not Docker counts as it likes.
+    let major = version.split('.').next()?.parse().unwrap_or(u32::MAX);
     if major < 23 && facts.has_sys_resource == Some(false) {
         return finding(
             CHECK,
@@ -193,29 +106,26 @@ fn engine(facts: &Facts) -> Option<Finding> {
             Some("install Docker 23 or newer"),
         );
     }
-    finding(CHECK, Severity::Good, format!("version {version}"), None)
+    let text = format!("Docker {version} at {}", facts.endpoint);
+    finding(CHECK, Severity::Good, text, None)
 }
 
 fn cgroup(facts: &Facts) -> Option<Finding> {
     const CHECK: &str = "cgroup";
-    let kubelet = facts.kubelet;
-    match facts.cgroup_version? {
-        1 if (kubelet.major, kubelet.minor) >= (1, 35) => finding(
-            CHECK,
-            Severity::Warning,
-            format!(
-                "version 1, which the kubelet of Kubernetes {kubelet} refuses by default; hosts made \
-                 here tell it not to"
-            ),
-            Some("boot with systemd.unified_cgroup_hierarchy=1, or use a host of version 1.34"),
-        ),
-        1 => finding(
+    match facts.cgroup_version {
+        Some(1) => finding(
             CHECK,
             Severity::Good,
-            "version 1, which the kubelet accepts up to Kubernetes 1.34",
+            "version 1, which hosts of any Kubernetes are told to accept",
             None,
         ),
-        version => finding(CHECK, Severity::Good, format!("version {version}"), None),
+        Some(version) => finding(CHECK, Severity::Good, format!("version {version}"), None),
+        None => finding(
+            CHECK,
+            Severity::Warning,
+            "the engine does not say which version",
+            Some("expected 1 or 2; see `docker info`"),
+        ),
     }
 }
 
@@ -270,27 +180,81 @@ fn inotify(facts: &Facts) -> Option<Finding> {
     finding(CHECK, Severity::Warning, text, Some(&fix))
 }
 
-fn disk(facts: &Facts) -> Option<Finding> {
-    const CHECK: &str = "disk";
-    let free = facts.free_disk?;
-    let text = format!("{} GiB free where the engine keeps its data", free / GIB);
-    let fix = Some("docker system prune, or give the engine another data directory");
-    match free {
-        free if free < LEAST_DISK => finding(CHECK, Severity::Fault, text, fix),
-        free if free < USUAL_DISK => finding(CHECK, Severity::Warning, text, fix),
-        _ => finding(CHECK, Severity::Good, text, None),
+fn storage(facts: &Facts) -> Option<Finding> {
+    const CHECK: &str = "storage";
+    let driver = facts.storage_driver.as_deref()?;
+    if driver == "vfs" {
+        let fix = "vfs copies every layer: keep the engine's data on ext4 or xfs, so that it can use overlay2";
+        return finding(CHECK, Severity::Warning, driver, Some(fix));
     }
+    finding(CHECK, Severity::Good, driver, None)
 }
 
 fn memory(facts: &Facts) -> Option<Finding> {
     const CHECK: &str = "memory";
     let memory = facts.memory?;
-    let text = format!("{} GiB", memory / GIB);
+    let mut text = format!("{} for the engine", gigabytes(memory));
+    if let Some(cores) = facts.cores {
+        text = format!("{text}, {cores} cores");
+    }
     if memory < LEAST_MEMORY {
-        let fix = Some("give the engine (or its virtual machine) at least 4 GiB");
+        let fix = Some("give the engine (or its virtual machine) at least 4 GB");
         return finding(CHECK, Severity::Warning, text, fix);
     }
     finding(CHECK, Severity::Good, text, None)
+}
+
+fn clock(facts: &Facts) -> Option<Finding> {
+    const CHECK: &str = "clock";
+    let apart = facts.clock_ahead?;
+    if apart.abs() > CLOCKS_APART {
+        return finding(
+            CHECK,
+            Severity::Fault,
+            format!("the engine's clock is {apart} s ahead of this machine's"),
+            Some("set both clocks by NTP: certificates made here would not be valid there"),
+        );
+    }
+    finding(
+        CHECK,
+        Severity::Good,
+        "the engine's and this machine's agree",
+        None,
+    )
+}
+
+fn networks(facts: &Facts) -> Option<Finding> {
+    const CHECK: &str = "networks";
+    let text = format!("{} networks", facts.networks);
+    if facts.networks >= MANY_NETWORKS {
+        let fix =
+            "an engine has addresses for about 31: `docker network prune` removes unused ones";
+        return finding(CHECK, Severity::Warning, text, Some(fix));
+    }
+    finding(CHECK, Severity::Good, text, None)
+}
+
+/// Judges the free bytes of a disk that images are kept on. `place` is for people.
+pub fn disk(check: &'static str, free: u64, place: &str) -> Finding {
+    let severity = match free {
+        free if free < LEAST_DISK => Severity::Fault,
+        free if free < USUAL_DISK => Severity::Warning,
+        _ => Severity::Good,
+    };
+    let fix = format!(
+        "free at least {} (`docker system prune` removes unused images), or use another disk",
+        gigabytes(USUAL_DISK)
+    );
+    Finding {
+        check,
+        severity,
+        text: format!("{} free for {place}", gigabytes(free)),
+        fix: (severity != Severity::Good).then_some(fix),
+    }
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{}.{} GB", bytes / GIB, bytes % GIB * 10 / GIB)
 }
 
 #[cfg(test)]
@@ -301,8 +265,13 @@ mod tests {
 
     fn facts() -> Facts {
         Facts {
+            endpoint: "unix:///var/run/docker.sock".to_owned(),
             engine_version: Some("26.1.5+dfsg1".to_owned()),
             cgroup_version: Some(2),
+            storage_driver: Some("overlay2".to_owned()),
+            cores: Some(2),
+            clock_ahead: Some(0),
+            networks: 4,
             is_rootless: false,
             missing_controllers: Vec::new(),
             has_sys_resource: Some(true),
@@ -310,7 +279,6 @@ mod tests {
             inotify_watches: Some(1_000_000),
             free_disk: Some(100 * GIB),
             memory: Some(16 * GIB),
-            kubelet: "1.34.2".parse().unwrap(),
         }
     }
 
@@ -319,23 +287,21 @@ mod tests {
         facts.has_sys_resource = Some(false);
     }
 
-    fn new_kubelet_on_v1(facts: &mut Facts) {
-        facts.cgroup_version = Some(1);
-        facts.kubelet = "1.35.4".parse().unwrap();
-    }
-
     fn undelegated(facts: &mut Facts) {
         facts.is_rootless = true;
         facts.missing_controllers = vec!["cpu"];
     }
 
     #[rstest]
-    #[case::privileges(old_engine, "docker engine", Severity::Fault)]
-    #[case::old_kernel_interface(new_kubelet_on_v1, "cgroup", Severity::Warning)]
+    #[case::privileges(old_engine, "engine", Severity::Fault)]
+    #[case::strange_cgroups(|f: &mut Facts| f.cgroup_version = None, "cgroup", Severity::Warning)]
+    #[case::copied_layers(|f: &mut Facts| f.storage_driver = Some("vfs".to_owned()), "storage", Severity::Warning)]
+    #[case::a_wrong_clock(|f: &mut Facts| f.clock_ahead = Some(-3600), "clock", Severity::Fault)]
+    #[case::too_many_networks(|f: &mut Facts| f.networks = 30, "networks", Severity::Warning)]
     #[case::delegation(undelegated, "rootless", Severity::Fault)]
     #[case::few_instances(|f: &mut Facts| f.inotify_instances = Some(128), "inotify", Severity::Warning)]
-    #[case::full_disk(|f: &mut Facts| f.free_disk = Some(GIB), "disk", Severity::Fault)]
-    #[case::small_disk(|f: &mut Facts| f.free_disk = Some(9 * GIB), "disk", Severity::Warning)]
+    #[case::full_disk(|f: &mut Facts| f.free_disk = Some(GIB), "engine disk", Severity::Fault)]
+    #[case::small_disk(|f: &mut Facts| f.free_disk = Some(9 * GIB), "engine disk", Severity::Warning)]
     #[case::small_memory(|f: &mut Facts| f.memory = Some(GIB), "memory", Severity::Warning)]
     fn a_fault_is_found_and_its_cure_named(
         #[case] change: fn(&mut Facts),
@@ -367,7 +333,7 @@ mod tests {
                 .iter()
                 .all(|finding| finding.severity == Severity::Good)
         );
-        assert_eq!(findings.len(), 5);
+        assert_eq!(findings.len(), 8);
     }
 
     #[test]
@@ -386,8 +352,7 @@ mod tests {
             inotify_watches: Some(900_000),
             ..facts()
         };
-        let findings = check(&facts);
-        let fix = findings[2].fix.as_deref().unwrap();
+        let fix = inotify(&facts).unwrap().fix.unwrap();
         assert!(fix.contains("max_user_instances=512") && fix.contains("max_user_watches=900000"));
     }
 }

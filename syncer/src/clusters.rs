@@ -45,7 +45,7 @@ impl Clusters {
             warnings: Warnings::new(virtual_client.clone(), names.clone()),
             on_virtual: Writer::new(virtual_client, Side::Virtual),
             on_host: Writer::new(host_client, Side::Host),
-            caches: Caches::new(names.clone()),
+            caches: Caches::new(names.clone(), config.sync.clone()),
             facts: Arc::new(ClusterFacts::from(&config)),
             metrics: Metrics::default(),
             names,

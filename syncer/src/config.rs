@@ -16,6 +16,10 @@ pub struct SyncConfig {
     pub cluster: String,
     /// The host namespace that holds it.
     pub host_namespace: String,
+    /// That namespace's uid: what is made outside of it ends with it. Without one, nothing of the
+    /// tenant's goes to the host that is in no namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_namespace_uid: Option<String>,
     /// The host Service of its API server.
     pub service: String,
     /// The host `ServiceAccount` that the tenant's pods run under.
@@ -58,13 +62,58 @@ pub struct Sync {
 }
 
 /// What goes to the host. Pods, services and their endpoints always do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ToHost {
     /// Config maps.
     pub config_maps: Content,
     /// Secrets.
     pub secrets: Content,
+    /// Volume claims. Their volumes appear in the virtual cluster.
+    pub persistent_volume_claims: Switch,
+    /// Storage classes, under other names.
+    pub storage_classes: Switch,
+    /// Ingresses.
+    pub ingresses: Switch,
+    /// Network policies.
+    pub network_policies: Switch,
+    /// Disruption budgets of pods.
+    pub pod_disruption_budgets: Switch,
+    /// Priority classes, under other names and below the host's own.
+    pub priority_classes: Switch,
+    /// Service accounts, which the tenant's pods then run under.
+    pub service_accounts: Switch,
+}
+
+impl Default for ToHost {
+    fn default() -> Self {
+        Self {
+            config_maps: Content::default(),
+            secrets: Content::default(),
+            persistent_volume_claims: Switch::ON,
+            storage_classes: Switch::OFF,
+            ingresses: Switch::OFF,
+            network_policies: Switch::OFF,
+            pod_disruption_budgets: Switch::OFF,
+            priority_classes: Switch::OFF,
+            service_accounts: Switch::OFF,
+        }
+    }
+}
+
+/// Whether a kind is synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Switch {
+    /// It is.
+    pub enabled: bool,
+}
+
+impl Switch {
+    /// Synced.
+    pub const ON: Self = Self { enabled: true };
+    /// Not synced.
+    pub const OFF: Self = Self { enabled: false };
 }
 
 /// How much of a kind goes to the host.
@@ -76,13 +125,34 @@ pub struct Content {
 }
 
 /// What comes from the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FromHost {
     /// Nodes.
     pub nodes: Nodes,
     /// Events about synced objects.
-    pub events: Events,
+    pub events: Switch,
+    /// Storage classes.
+    pub storage_classes: Switch,
+    /// Ingress classes.
+    pub ingress_classes: Switch,
+    /// Priority classes, whose names pods may then carry to the host.
+    pub priority_classes: Switch,
+    /// Runtime classes.
+    pub runtime_classes: Switch,
+}
+
+impl Default for FromHost {
+    fn default() -> Self {
+        Self {
+            nodes: Nodes::default(),
+            events: Switch::ON,
+            storage_classes: Switch::OFF,
+            ingress_classes: Switch::OFF,
+            priority_classes: Switch::OFF,
+            runtime_classes: Switch::OFF,
+        }
+    }
 }
 
 /// Which nodes the tenant sees.
@@ -91,20 +161,6 @@ pub struct FromHost {
 pub struct Nodes {
     /// All of them, not only those that carry the tenant's pods.
     pub all: bool,
-}
-
-/// Whether events come from the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Events {
-    /// They do.
-    pub enabled: bool,
-}
-
-impl Default for Events {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
 }
 
 /// Why there is no configuration.
@@ -129,6 +185,12 @@ pub enum Error {
         /// Where it stands.
         source: serde_yaml_ng::Error,
     },
+    /// A kind that is to go both ways.
+    #[error("`{kind}` cannot go to the host and come from it as well: switch one of them off")]
+    BothWays {
+        /// The kind, as the configuration calls it.
+        kind: &'static str,
+    },
     /// Not a configuration.
     #[error("the configuration is not valid")]
     Parse(#[from] serde_yaml_ng::Error),
@@ -145,6 +207,7 @@ impl SyncConfig {
         let cluster = cluster.into();
         Self {
             host_namespace: host_namespace.into(),
+            host_namespace_uid: None,
             service: cluster.clone(),
             workload_service_account: format!("vc-workload-{cluster}"),
             cluster_domain: cluster_domain(),
@@ -162,7 +225,9 @@ impl SyncConfig {
 
     /// Reads a configuration from YAML.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
-        serde_yaml_ng::from_str(text).map_err(explain)
+        let config: Self = serde_yaml_ng::from_str(text).map_err(explain)?;
+        config.sync.check()?;
+        Ok(config)
     }
 
     /// Reads the configuration in the file `path`.
@@ -172,6 +237,33 @@ impl SyncConfig {
             source,
         })?;
         Self::from_yaml(&text)
+    }
+}
+
+impl Sync {
+    /// Says what does not go together.
+    ///
+    /// # Errors
+    /// Names the first kind that is to go both ways.
+    pub fn check(&self) -> Result<(), Error> {
+        let (to_host, from_host) = (&self.to_host, &self.from_host);
+        for (kind, there, back) in [
+            (
+                "storageClasses",
+                to_host.storage_classes,
+                from_host.storage_classes,
+            ),
+            (
+                "priorityClasses",
+                to_host.priority_classes,
+                from_host.priority_classes,
+            ),
+        ] {
+            if there.enabled && back.enabled {
+                return Err(Error::BothWays { kind });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -267,6 +359,21 @@ pub(crate) mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_class_goes_one_way() {
+        let text = serde_yaml_ng::to_string(&config()).unwrap();
+        let both = "sync: {toHost: {storageClasses: {enabled: true}}, \
+            fromHost: {storageClasses: {enabled: true}}}";
+        let (head, _) = text.split_once("sync:").unwrap();
+        let error = SyncConfig::from_yaml(&format!("{head}{both}")).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::BothWays {
+                kind: "storageClasses"
+            }
+        ));
     }
 
     #[test]

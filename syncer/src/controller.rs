@@ -16,6 +16,7 @@ use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::{
     cache::Cache,
+    caches::Pair,
     chain::Chain,
     clusters::Clusters,
     cover, metadata,
@@ -47,12 +48,9 @@ struct Taken {
 }
 
 impl<R: ResourceSyncer> Controller<R> {
-    /// A controller that hears of every change of `virtual_objects` and `host_objects`.
-    pub(crate) fn new(
-        clusters: &Arc<Clusters>,
-        virtual_objects: &Cache<R::Object>,
-        host_objects: &Cache<R::Object>,
-    ) -> Arc<Self> {
+    /// A controller that hears of every change on both sides.
+    pub(crate) fn new(clusters: &Arc<Clusters>, objects: &Pair<R::Object>) -> Arc<Self> {
+        let (virtual_objects, host_objects) = (&objects.on_virtual, &objects.on_host);
         let controller = Arc::new(Self {
             clusters: Arc::clone(clusters),
             virtual_objects: virtual_objects.clone(),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    cache::Cache, chain::Chain, clusters::Clusters, metadata, object_key::ObjectKey,
+    caches::Pair, chain::Chain, clusters::Clusters, metadata, object_key::ObjectKey,
     resource::Synced, warning,
 };
 
@@ -69,33 +69,20 @@ async fn copy(clusters: &Clusters, event: &Event) {
 /// The virtual object that an event on the host is about.
 fn virtual_object(clusters: &Clusters, involved: &ObjectReference) -> Option<ObjectReference> {
     let caches = &clusters.caches;
-    let key = ObjectKey::namespaced(involved.namespace.clone()?, involved.name.clone()?);
+    let key = ObjectKey {
+        namespace: involved.namespace.clone(),
+        name: involved.name.clone()?,
+    };
     match involved.kind.as_deref()? {
-        "Pod" => twin(clusters, &key, &caches.host_pods, &caches.virtual_pods),
-        "Service" => twin(
-            clusters,
-            &key,
-            &caches.host_services,
-            &caches.virtual_services,
-        ),
-        "Endpoints" => twin(
-            clusters,
-            &key,
-            &caches.host_endpoints,
-            &caches.virtual_endpoints,
-        ),
-        "Secret" => twin(
-            clusters,
-            &key,
-            &caches.host_secrets,
-            &caches.virtual_secrets,
-        ),
-        "ConfigMap" => twin(
-            clusters,
-            &key,
-            &caches.host_config_maps,
-            &caches.virtual_config_maps,
-        ),
+        "Pod" => twin(clusters, &key, &caches.pods),
+        "Service" => twin(clusters, &key, &caches.services),
+        "Endpoints" => twin(clusters, &key, &caches.endpoints),
+        "EndpointSlice" => twin(clusters, &key, &caches.endpoint_slices),
+        "Secret" => twin(clusters, &key, &caches.secrets),
+        "ConfigMap" => twin(clusters, &key, &caches.config_maps),
+        "PersistentVolumeClaim" => twin(clusters, &key, &caches.claims),
+        "Ingress" => twin(clusters, &key, &caches.ingresses),
+        "PodDisruptionBudget" => twin(clusters, &key, &caches.disruption_budgets),
         _ => None,
     }
 }
@@ -103,11 +90,11 @@ fn virtual_object(clusters: &Clusters, involved: &ObjectReference) -> Option<Obj
 fn twin<K: Synced>(
     clusters: &Clusters,
     host_key: &ObjectKey,
-    host: &Cache<K>,
-    virtual_objects: &Cache<K>,
+    objects: &Pair<K>,
 ) -> Option<ObjectReference> {
-    let identity = metadata::identity(host.get(host_key)?.as_ref(), &clusters.names)?;
-    let object = virtual_objects.get(&identity.key)?;
+    let host = objects.on_host.get(host_key)?;
+    let identity = metadata::identity(host.as_ref(), &clusters.names)?;
+    let object = objects.on_virtual.get(&identity.key)?;
     (object.meta().uid.as_deref() == Some(identity.uid.as_str())).then(|| object.object_ref(&()))
 }
 

@@ -54,7 +54,8 @@ impl KubernetesService {
         let service = clusters.config.service.clone();
         clusters
             .caches
-            .host_endpoint_slices
+            .endpoint_slices
+            .on_host
             .subscribe(move |change| {
                 let is_ours = change
                     .newest()
@@ -64,18 +65,23 @@ impl KubernetesService {
                 }
             });
         let weak = Arc::downgrade(&controller);
-        clusters.caches.virtual_endpoints.subscribe(move |change| {
-            if let Some(controller) = weak
-                .upgrade()
-                .filter(|_| change.key == service::api_server())
-            {
-                controller.queue.add(());
-            }
-        });
+        clusters
+            .caches
+            .endpoints
+            .on_virtual
+            .subscribe(move |change| {
+                if let Some(controller) = weak
+                    .upgrade()
+                    .filter(|_| change.key == service::api_server())
+                {
+                    controller.queue.add(());
+                }
+            });
         let weak = Arc::downgrade(&controller);
         clusters
             .caches
-            .virtual_endpoint_slices
+            .endpoint_slices
+            .on_virtual
             .subscribe(move |change| {
                 if let Some(controller) = weak
                     .upgrade()
@@ -108,7 +114,8 @@ impl KubernetesService {
     async fn reconcile(&self) -> Result<Outcome, write::Error> {
         let caches = &self.clusters.caches;
         let slices = caches
-            .host_endpoint_slices
+            .endpoint_slices
+            .on_host
             .filter(|slice| belongs_to(slice, &self.clusters.config.service));
         let Some(backend) = slices.iter().find_map(|slice| backend(slice)) else {
             return Ok(Outcome::Done);
@@ -116,12 +123,12 @@ impl KubernetesService {
         let key = service::api_server();
         self.keep(
             &endpoints(&backend),
-            caches.virtual_endpoints.get(&key).as_deref(),
+            caches.endpoints.on_virtual.get(&key).as_deref(),
         )
         .await?;
         self.keep(
             &slice(&backend),
-            caches.virtual_endpoint_slices.get(&key).as_deref(),
+            caches.endpoint_slices.on_virtual.get(&key).as_deref(),
         )
         .await?;
         Ok(Outcome::Done)

@@ -6,7 +6,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::{labels, naming::NameTranslator, object_key::ObjectKey, resource::TranslateError};
+use crate::{
+    labels,
+    naming::NameTranslator,
+    object_key::ObjectKey,
+    resource::{TranslateError, Translation},
+};
 
 /// The virtual object that a host object stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +72,39 @@ pub fn to_host(
         annotations: Some(annotations),
         ..ObjectMeta::default()
     })
+}
+
+/// As [`to_host`], for an object in no namespace: it has an owner on the host, so that it ends with the
+/// cluster.
+pub fn owned_to_host(
+    virtual_meta: &ObjectMeta,
+    cx: &Translation,
+) -> Result<ObjectMeta, TranslateError> {
+    let owner = cx.facts.owner.clone().ok_or(TranslateError::Ownerless)?;
+    Ok(ObjectMeta {
+        owner_references: Some(vec![owner]),
+        ..to_host(virtual_meta, &cx.names)?
+    })
+}
+
+/// The metadata of the virtual object that shows `host`.
+#[must_use]
+pub fn mirrored(host: &ObjectMeta) -> ObjectMeta {
+    let mut annotations = host.annotations.clone().unwrap_or_default();
+    annotations.retain(|key, _| !PRIVATE.contains(&key.as_str()));
+    let mut object_labels = host.labels.clone().unwrap_or_default();
+    object_labels.insert(labels::MIRRORED.to_owned(), "true".to_owned());
+    ObjectMeta {
+        name: host.name.clone(),
+        labels: Some(object_labels),
+        annotations: Some(annotations),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Was this virtual object brought from the host?
+pub fn is_mirrored<K: Resource>(object: &K) -> bool {
+    object.labels().contains_key(labels::MIRRORED)
 }
 
 /// As [`to_host`], without the annotations `excluded`.

@@ -8,21 +8,18 @@ use std::{
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::{
     cache::Change,
-    chain::Chain,
     clusters::Clusters,
-    cover, labels,
+    metadata, mirror,
     object_key::ObjectKey,
-    plan,
     queue::{Outcome, Queue},
     resources::{node, pod},
-    worker,
-    write::{self, Merge},
+    worker, write,
 };
 
 /// How long a node stays after its last pod: the next one often comes soon.
@@ -45,7 +42,7 @@ impl Nodes {
             unused_since: Mutex::default(),
         });
         let caches = &clusters.caches;
-        for cache in [&caches.host_nodes, &caches.virtual_nodes] {
+        for cache in [&caches.nodes.on_host, &caches.nodes.on_virtual] {
             // Weak, as the caches live as long as the clusters do, and the controller holds those.
             let weak = Arc::downgrade(&nodes);
             cache.subscribe(move |change| {
@@ -54,7 +51,7 @@ impl Nodes {
                 }
             });
         }
-        for cache in [&caches.host_pods, &caches.virtual_pods] {
+        for cache in [&caches.pods.on_host, &caches.pods.on_virtual] {
             let weak = Arc::downgrade(&nodes);
             cache.subscribe(move |change| {
                 if let Some(nodes) = weak.upgrade() {
@@ -88,32 +85,30 @@ impl Nodes {
     async fn turn(&self, name: &str) -> Outcome {
         let start = Instant::now();
         let result = self.reconcile(name).await;
-        self.clusters
-            .metrics
-            .turn("Node", start.elapsed(), result.is_err(), self.queue.len());
-        result.unwrap_or_else(|error| {
-            warn!(node = name, error = %Chain(&error), "could not sync");
-            Outcome::Failed {
-                first: Duration::from_millis(20),
-                longest: Duration::from_secs(10),
-            }
-        })
+        worker::report(
+            &self.clusters.metrics,
+            ("Node", &name),
+            start.elapsed(),
+            self.queue.len(),
+            result,
+        )
     }
 
     async fn reconcile(&self, name: &str) -> Result<Outcome, write::Error> {
         let key = ObjectKey::cluster_scoped(name);
         let caches = &self.clusters.caches;
-        let shown = caches.virtual_nodes.get(&key);
-        let is_ours = |node: &Node| node.labels().contains_key(labels::MIRRORED);
-        let host = caches.host_nodes.get(&key);
+        let shown = caches.nodes.on_virtual.get(&key);
+        let host = caches.nodes.on_host.get(&key);
         let is_wanted =
             host.is_some() && (self.clusters.config.sync.from_host.nodes.all || self.is_used(name));
         match (host.filter(|_| is_wanted), shown) {
             (Some(host), shown) => {
                 self.unused_since().remove(name);
-                self.show(&host, shown.as_deref()).await?;
+                let mut wanted = node::to_virtual(&host);
+                let status = json!({ "status": wanted.status.take() });
+                mirror::show(&self.clusters, wanted, Some(status), shown.as_deref()).await?;
             }
-            (None, Some(shown)) if is_ours(&shown) => {
+            (None, Some(shown)) if metadata::is_mirrored(shown.as_ref()) => {
                 let since = *self
                     .unused_since()
                     .entry(name.to_owned())
@@ -139,28 +134,8 @@ impl Nodes {
     /// Is a pod of this cluster on the node, on either side?
     fn is_used(&self, name: &str) -> bool {
         let is_on = |pod: &Pod| pod::node_of(pod) == Some(name);
-        self.clusters.caches.host_pods.any(is_on) || self.clusters.caches.virtual_pods.any(is_on)
-    }
-
-    async fn show(&self, host: &Node, shown: Option<&Node>) -> Result<(), write::Error> {
-        let mut wanted = node::to_virtual(host);
-        let status = wanted.status.take();
-        let wanted = plan::stamped(wanted);
-        if !shown.is_some_and(|shown| is_shown(&wanted, shown)) {
-            self.clusters.metrics.write("Node", "apply-virtual");
-            self.clusters.on_virtual.own(&wanted).await?;
-        }
-        let status = json!({ "status": status });
-        let has_status = shown.is_some_and(|shown| cover::covers(&as_json(shown), &status));
-        if !has_status {
-            self.clusters.metrics.write("Node", "patch-virtual");
-            let key = ObjectKey::of(&wanted);
-            self.clusters
-                .on_virtual
-                .merge::<Node>(&key, Merge::Plain(&status), Some("status"))
-                .await?;
-        }
-        Ok(())
+        self.clusters.caches.pods.on_host.any(is_on)
+            || self.clusters.caches.pods.on_virtual.any(is_on)
     }
 
     fn unused_since(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
@@ -168,14 +143,4 @@ impl Nodes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn is_shown(wanted: &Node, shown: &Node) -> bool {
-    shown.annotations().get(labels::APPLIED) == wanted.annotations().get(labels::APPLIED)
-        && cover::covers(&as_json(shown), &as_json(wanted))
-}
-
-/// Types of the Kubernetes API always have a JSON form.
-fn as_json(node: &Node) -> Value {
-    serde_json::to_value(node).unwrap_or_default()
 }

@@ -2,12 +2,15 @@
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
-use crate::config::SyncConfig;
+use crate::config::{Switch, SyncConfig};
 
 const ALL: &[&str] = &[
     "get", "list", "watch", "create", "update", "patch", "delete",
 ];
 const READ: &[&str] = &["get", "list", "watch"];
+
+const STORAGE: &str = "storage.k8s.io";
+const SCHEDULING: &str = "scheduling.k8s.io";
 
 /// The rules of the syncer's `Role` in its own host namespace.
 #[must_use]
@@ -32,16 +35,64 @@ pub fn role_rules(config: &SyncConfig) -> Vec<PolicyRule> {
         rule("", &["pods/log"], &["get"]),
         rule("discovery.k8s.io", &["endpointslices"], ALL),
     ];
-    if config.sync.from_host.events.enabled {
-        rules.push(rule("", &["events"], READ));
-    }
+    let (to_host, from_host) = (&config.sync.to_host, &config.sync.from_host);
+    let optional = [
+        (
+            to_host.persistent_volume_claims,
+            "",
+            "persistentvolumeclaims",
+        ),
+        (to_host.service_accounts, "", "serviceaccounts"),
+        (to_host.ingresses, "networking.k8s.io", "ingresses"),
+        (
+            to_host.network_policies,
+            "networking.k8s.io",
+            "networkpolicies",
+        ),
+        (
+            to_host.pod_disruption_budgets,
+            "policy",
+            "poddisruptionbudgets",
+        ),
+    ];
+    rules.extend(switched_on(&optional, ALL));
+    rules.extend(switched_on(&[(from_host.events, "", "events")], READ));
     rules
 }
 
 /// The rules of the syncer's `ClusterRole`.
 #[must_use]
-pub fn cluster_role_rules(_: &SyncConfig) -> Vec<PolicyRule> {
-    vec![rule("", &["nodes"], READ)]
+pub fn cluster_role_rules(config: &SyncConfig) -> Vec<PolicyRule> {
+    let (to_host, from_host) = (&config.sync.to_host, &config.sync.from_host);
+    let mut rules = vec![rule("", &["nodes"], READ)];
+    let shown = [
+        (from_host.storage_classes, STORAGE, "storageclasses"),
+        (from_host.priority_classes, SCHEDULING, "priorityclasses"),
+        (
+            from_host.ingress_classes,
+            "networking.k8s.io",
+            "ingressclasses",
+        ),
+        (from_host.runtime_classes, "node.k8s.io", "runtimeclasses"),
+    ];
+    rules.extend(switched_on(&shown, READ));
+    // Rights cannot be limited to names that begin alike, so these are never given unasked.
+    let made = [
+        (to_host.storage_classes, STORAGE, "storageclasses"),
+        (to_host.priority_classes, SCHEDULING, "priorityclasses"),
+    ];
+    rules.extend(switched_on(&made, ALL));
+    rules
+}
+
+fn switched_on(
+    resources: &[(Switch, &str, &str)],
+    verbs: &'static [&str],
+) -> impl Iterator<Item = PolicyRule> {
+    resources
+        .iter()
+        .filter(|(switch, ..)| switch.enabled)
+        .map(|(_, group, resource)| rule(group, &[resource], verbs))
 }
 
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
@@ -72,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_outside_the_namespace() {
+    fn nothing_is_written_outside_the_namespace_unless_asked() {
         let rules = cluster_role_rules(&config());
         assert!(rules.iter().all(|rule| rule.verbs == READ));
     }
@@ -100,5 +151,24 @@ mod tests {
         assert!(allows(&role_rules(&config), "events", "watch"));
         config.sync.from_host.events.enabled = false;
         assert!(!allows(&role_rules(&config), "events", "watch"));
+        assert!(!allows(&role_rules(&config), "ingresses", "list"));
+        config.sync.to_host.ingresses.enabled = true;
+        assert!(allows(&role_rules(&config), "ingresses", "create"));
+        assert!(!allows(
+            &cluster_role_rules(&config),
+            "storageclasses",
+            "list"
+        ));
+        config.sync.from_host.storage_classes.enabled = true;
+        assert!(allows(
+            &cluster_role_rules(&config),
+            "storageclasses",
+            "list"
+        ));
+        assert!(!allows(
+            &cluster_role_rules(&config),
+            "storageclasses",
+            "create"
+        ));
     }
 }

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, fmt::Debug, net::IpAddr, sync::Arc};
 
-use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope, api::core::v1::Service};
+use k8s_openapi::{
+    ClusterResourceScope, NamespaceResourceScope, api::core::v1::Service,
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
 use kube::{Api, Client, Resource, core::Status};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     caches::Caches,
-    config::SyncConfig,
+    config::{self, SyncConfig},
     naming::NameTranslator,
     object_key::ObjectKey,
     plan::{self, Step, Twins},
@@ -71,7 +74,7 @@ pub struct Translation {
 }
 
 /// What never changes while a cluster lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClusterFacts {
     /// The DNS domain inside the virtual cluster.
     pub domain: String,
@@ -81,10 +84,10 @@ pub struct ClusterFacts {
     pub api: IpAddr,
     /// The host account of the tenant's pods.
     pub workload_service_account: String,
-    /// All config maps go to the host, used or not.
-    pub all_config_maps: bool,
-    /// All secrets go to the host, used or not.
-    pub all_secrets: bool,
+    /// What is synced.
+    pub sync: config::Sync,
+    /// What owns the tenant's objects that are in no namespace of the host.
+    pub owner: Option<OwnerReference>,
 }
 
 impl From<&SyncConfig> for ClusterFacts {
@@ -94,8 +97,17 @@ impl From<&SyncConfig> for ClusterFacts {
             dns: config.coredns_image.is_some().then_some(config.dns_address),
             api: config.api_address,
             workload_service_account: config.workload_service_account.clone(),
-            all_config_maps: config.sync.to_host.config_maps.all,
-            all_secrets: config.sync.to_host.secrets.all,
+            sync: config.sync.clone(),
+            owner: config
+                .host_namespace_uid
+                .as_ref()
+                .map(|uid| OwnerReference {
+                    api_version: "v1".to_owned(),
+                    kind: "Namespace".to_owned(),
+                    name: config.host_namespace.clone(),
+                    uid: uid.clone(),
+                    ..OwnerReference::default()
+                }),
         }
     }
 }
@@ -131,6 +143,12 @@ pub enum Kind {
     ConfigMap,
     /// Secrets.
     Secret,
+    /// Volume claims.
+    PersistentVolumeClaim,
+    /// Service accounts.
+    ServiceAccount,
+    /// Priority classes.
+    PriorityClass,
 }
 
 /// Why a virtual object has no twin. It is the tenant's to mend, so it becomes an event.
@@ -140,6 +158,9 @@ pub enum TranslateError {
     /// Objects that the API server returned have a name.
     #[error("the object has no name")]
     Nameless,
+    /// An object that would outlive the cluster.
+    #[error("the syncer does not know what should own the object on the host")]
+    Ownerless,
     /// A field asks for something that cannot be had.
     #[error("{field} {problem}")]
     Unsupported {
@@ -165,6 +186,9 @@ pub trait Synced:
 {
     /// The API for this kind, in a namespace where the kind has one, else everywhere.
     fn api(client: &Client, namespace: Option<&str>) -> Api<Self>;
+
+    /// Are objects of this kind in namespaces?
+    fn is_namespaced() -> bool;
 }
 
 impl<K> Synced for K
@@ -187,10 +211,17 @@ where
             None => Api::all(client.clone()),
         }
     }
+
+    fn is_namespaced() -> bool {
+        <K as Resource>::Scope::IS_NAMESPACED
+    }
 }
 
 /// Lets generic code make an [`Api`] for kinds of either scope.
 pub trait ApiOfScope<K> {
+    /// Is this the scope of kinds in namespaces?
+    const IS_NAMESPACED: bool;
+
     /// The API within `namespace`, or the whole one for cluster-scoped kinds.
     fn api(client: &Client, namespace: &str) -> Api<K>;
 }
@@ -199,6 +230,8 @@ impl<K> ApiOfScope<K> for NamespaceResourceScope
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
+    const IS_NAMESPACED: bool = true;
+
     fn api(client: &Client, namespace: &str) -> Api<K> {
         Api::namespaced(client.clone(), namespace)
     }
@@ -208,6 +241,8 @@ impl<K> ApiOfScope<K> for ClusterResourceScope
 where
     K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
 {
+    const IS_NAMESPACED: bool = false;
+
     fn api(client: &Client, _: &str) -> Api<K> {
         Api::all(client.clone())
     }
@@ -227,6 +262,7 @@ pub(crate) mod tests {
     pub(crate) fn translation() -> Translation {
         let mut config = config();
         config.coredns_image = Some("coredns".to_owned());
+        config.host_namespace_uid = Some("uid-of-namespace".to_owned());
         Translation {
             names: names(),
             facts: Arc::new(ClusterFacts::from(&config)),

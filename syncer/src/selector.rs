@@ -50,6 +50,30 @@ pub fn translate(selector: &LabelSelector, names: &NameTranslator) -> LabelSelec
     }
 }
 
+/// Adds a selector of namespaces to one of pods: their labels are on the pods, under other keys.
+pub fn add_namespaces(
+    selector: &mut LabelSelector,
+    namespaces: &LabelSelector,
+    names: &NameTranslator,
+) {
+    for (key, value) in namespaces.match_labels.iter().flatten() {
+        selector
+            .match_labels
+            .get_or_insert_default()
+            .insert(names.namespace_label_key(key), value.clone());
+    }
+    let requirements = namespaces.match_expressions.iter().flatten();
+    for requirement in requirements {
+        selector
+            .match_expressions
+            .get_or_insert_default()
+            .push(LabelSelectorRequirement {
+                key: names.namespace_label_key(&requirement.key),
+                ..requirement.clone()
+            });
+    }
+}
+
 fn translate_map(
     map: &BTreeMap<String, String>,
     names: &NameTranslator,

@@ -73,7 +73,7 @@ impl Tokens {
         });
         // Weak, as the caches live as long as the clusters do, and the controller holds those.
         let weak = Arc::downgrade(&tokens);
-        clusters.caches.virtual_pods.subscribe(move |change| {
+        clusters.caches.pods.on_virtual.subscribe(move |change| {
             let Some(tokens) = weak.upgrade() else { return };
             let holder = |pod: &Arc<Pod>| Holder {
                 pod: change.key.clone(),
@@ -89,7 +89,7 @@ impl Tokens {
             }
         });
         let weak = Arc::downgrade(&tokens);
-        clusters.caches.host_secrets.subscribe(move |change| {
+        clusters.caches.secrets.on_host.subscribe(move |change| {
             let holder = change.newest().and_then(|secret| holder_of(secret));
             if let (Some(tokens), Some(holder)) = (weak.upgrade(), holder) {
                 tokens.queue.add(holder);
@@ -126,9 +126,10 @@ impl Tokens {
         let caches = &self.clusters.caches;
         let name = tokens::secret_name(&holder.uid, &self.clusters.names);
         let key = ObjectKey::namespaced(self.clusters.names.host_namespace(), name);
-        let secret = caches.host_secrets.get(&key);
+        let secret = caches.secrets.on_host.get(&key);
         let pod = caches
-            .virtual_pods
+            .pods
+            .on_virtual
             .get(&holder.pod)
             .filter(|pod| pod.uid().as_deref() == Some(holder.uid.as_str()));
         let Some(pod) = pod else {

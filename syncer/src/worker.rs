@@ -1,11 +1,17 @@
 //! Takes keys from a queue and works on several at a time.
 
-use std::{future::Future, hash::Hash};
+use std::{fmt, future::Future, hash::Hash, time::Duration};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 
-use crate::queue::{Outcome, Queue};
+use crate::{
+    chain::Chain,
+    metrics::Metrics,
+    queue::{Outcome, Queue},
+    write,
+};
 
 /// How many keys of one queue are worked on at a time.
 const CONCURRENCY: usize = 16;
@@ -35,6 +41,28 @@ where
         }
     }
     while turns.join_next().await.is_some() {}
+}
+
+/// Counts a turn and says what comes next; a failure is tried again soon, and then less often.
+pub(crate) fn report(
+    metrics: &Metrics,
+    (kind, object): (&'static str, &dyn fmt::Display),
+    elapsed: Duration,
+    waiting: usize,
+    result: Result<Outcome, write::Error>,
+) -> Outcome {
+    metrics.turn(kind, elapsed, result.is_err(), waiting);
+    result.unwrap_or_else(|error| {
+        if error.is_stale() {
+            debug!(kind, %object, error = %Chain(&error), "stale, trying again");
+        } else {
+            warn!(kind, %object, error = %Chain(&error), "could not sync");
+        }
+        Outcome::Failed {
+            first: Duration::from_millis(20),
+            longest: Duration::from_secs(10),
+        }
+    })
 }
 
 #[cfg(test)]

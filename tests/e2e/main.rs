@@ -16,4 +16,5 @@ mod pods;
 mod reaper;
 mod relay;
 mod services;
+mod storage;
 mod watcher;

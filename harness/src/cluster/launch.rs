@@ -121,7 +121,7 @@ impl Launch<'_> {
         pki: &Pki,
     ) -> Result<(), Cause> {
         let (names, requests) = (self.names, self.requests());
-        let sync = self.sync_config(claim);
+        let sync = self.sync_config(namespace, claim);
         let access = objects::access(names, namespace, &sync);
         let kubeconfig = objects::kubeconfig_secret(names, pki)?;
         let config = objects::config_map(names, control_plane, &sync)?;
@@ -206,9 +206,10 @@ impl Launch<'_> {
         Pki::generate(names, Timestamp::now())
     }
 
-    fn sync_config(&self, claim: &Claim) -> SyncConfig {
+    fn sync_config(&self, made: &Namespace, claim: &Claim) -> SyncConfig {
         let (cluster, namespace) = (self.names.cluster(), self.names.namespace());
         SyncConfig {
+            host_namespace_uid: made.metadata.uid.clone(),
             cluster_domain: self.options.domain.clone(),
             coredns_image: self.images.get(&Component::Coredns).cloned(),
             sync: self.options.sync.clone(),

@@ -22,7 +22,10 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use self::{path::Path, store::Store};
+use self::{
+    path::Path,
+    store::{Attempt, Store},
+};
 use crate::resource::Synced;
 
 /// A cluster in memory. Clones are the same cluster.
@@ -88,6 +91,42 @@ impl FakeApi {
         Some(serde_json::from_value(found).unwrap())
     }
 
+    /// Waits until the object is there and `is_met` says yes to it.
+    #[track_caller]
+    pub(crate) fn wait_for_object<K: Synced>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        is_met: impl Fn(&K) -> bool,
+    ) -> impl Future<Output = K> {
+        let namespace = namespace.map(str::to_owned);
+        let name = name.to_owned();
+        let what = format!("{} {name}", K::kind(&()));
+        self.wait_for(&what, move |cluster| {
+            let found = cluster.get::<K>(namespace.as_deref(), &name);
+            match found {
+                Some(object) if is_met(&object) => Ok(object),
+                other => Err(format!("{other:?}")),
+            }
+        })
+    }
+
+    /// Waits until there is no such object.
+    #[track_caller]
+    pub(crate) fn wait_until_gone<K: Synced>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> impl Future<Output = ()> {
+        let namespace = namespace.map(str::to_owned);
+        let name = name.to_owned();
+        let what = format!("{} {name} to go", K::kind(&()));
+        self.wait_for(&what, move |cluster| {
+            let found = cluster.get::<K>(namespace.as_deref(), &name);
+            found.map_or(Ok(()), |object| Err(format!("{object:?}")))
+        })
+    }
+
     /// All objects of a kind.
     pub(crate) fn list<K: Synced>(&self) -> Vec<K> {
         let path = Path::of::<K>(None, "");
@@ -142,12 +181,18 @@ impl FakeApi {
 
     /// Refuses the next creation of an object whose name contains `name`.
     pub(crate) fn refuse_creation(&self, name: &str, code: StatusCode, message: &str) {
+        self.refuse(Attempt::Creation, name, code, message);
+    }
+
+    /// Refuses the next change of an object whose name contains `name`.
+    pub(crate) fn refuse_change(&self, name: &str, code: StatusCode, message: &str) {
+        self.refuse(Attempt::Change, name, code, message);
+    }
+
+    fn refuse(&self, attempt: Attempt, name: &str, code: StatusCode, message: &str) {
         let refusal = Refusal::new(code, message);
-        self.store
-            .lock()
-            .unwrap()
-            .refusals
-            .push((name.to_owned(), refusal));
+        let mut store = self.store.lock().unwrap();
+        store.refusals.push((attempt, name.to_owned(), refusal));
     }
 
     /// Ends all watches and forgets the history, so that their readers must list anew.
@@ -158,11 +203,15 @@ impl FakeApi {
 
     /// Waits until `is_met`, and says what was last seen if that takes too long.
     #[track_caller]
-    pub(crate) fn wait_for<T: std::fmt::Debug>(
+    pub(crate) fn wait_for<T, F>(
         &self,
         what: &str,
-        mut look: impl FnMut(&Self) -> Result<T, String>,
-    ) -> impl Future<Output = T> {
+        mut look: F,
+    ) -> impl Future<Output = T> + use<T, F>
+    where
+        T: std::fmt::Debug,
+        F: FnMut(&Self) -> Result<T, String>,
+    {
         let api = self.clone();
         let what = what.to_owned();
         async move {

@@ -19,8 +19,15 @@ pub(super) struct Store {
     /// Grows when all watches end.
     pub(super) generation: u64,
     pub(super) writes: usize,
-    pub(super) refusals: Vec<(String, Refusal)>,
+    pub(super) refusals: Vec<(Attempt, String, Refusal)>,
     uids: u64,
+}
+
+/// What may be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attempt {
+    Creation,
+    Change,
 }
 
 #[derive(Debug, Clone)]
@@ -162,7 +169,7 @@ impl Store {
                 format!("{} already exists", path.name),
             ));
         }
-        self.check_refusals(&path)?;
+        self.check_refusals(Attempt::Creation, &path)?;
         Ok((StatusCode::CREATED, self.put(&path, body.clone())))
     }
 
@@ -174,9 +181,12 @@ impl Store {
             mut object,
             applied,
         } = match existing {
-            Some(stored) => stored,
+            Some(stored) => {
+                self.check_refusals(Attempt::Change, path)?;
+                stored
+            }
             None if is_apply && path.subresource.is_none() => {
-                self.check_refusals(path)?;
+                self.check_refusals(Attempt::Creation, path)?;
                 Stored {
                     object: json!({"metadata": {"namespace": path.namespace}}),
                     applied: None,
@@ -222,7 +232,15 @@ impl Store {
         if object == before {
             return Ok((StatusCode::OK, before));
         }
-        Ok((StatusCode::OK, self.store(path, object, now_applied)))
+        let stored = self.store(path, object, now_applied);
+        let meta = &stored["metadata"];
+        if meta["deletionTimestamp"].is_string()
+            && meta["deletionGracePeriodSeconds"] == 0
+            && !has_finalizers(&stored)
+        {
+            self.remove(path);
+        }
+        Ok((StatusCode::OK, stored))
     }
 
     /// Pods that are bound keep their grace period, unless it is nought; all else goes at once, or
@@ -248,10 +266,7 @@ impl Store {
         } else {
             0
         };
-        let has_finalizers = object["metadata"]["finalizers"]
-            .as_array()
-            .is_some_and(|list| !list.is_empty());
-        if grace == 0 && !has_finalizers {
+        if grace == 0 && !has_finalizers(&object) {
             self.remove(path);
             return Ok((StatusCode::OK, object));
         }
@@ -266,13 +281,12 @@ impl Store {
         self.get(path).ok_or_else(|| not_found(path))
     }
 
-    fn check_refusals(&mut self, path: &Path) -> Result<(), Refusal> {
-        match self
-            .refusals
-            .iter()
-            .position(|(name, _)| path.name.contains(name.as_str()))
-        {
-            Some(at) => Err(self.refusals.remove(at).1),
+    fn check_refusals(&mut self, attempt: Attempt, path: &Path) -> Result<(), Refusal> {
+        let at = self.refusals.iter().position(|(refused, name, _)| {
+            *refused == attempt && path.name.contains(name.as_str())
+        });
+        match at {
+            Some(at) => Err(self.refusals.remove(at).2),
             None => Ok(()),
         }
     }
@@ -341,6 +355,12 @@ fn check_preconditions(path: &Path, body: &Value, existing: Option<&Value>) -> R
         }
         _ => Ok(()),
     }
+}
+
+fn has_finalizers(object: &Value) -> bool {
+    object["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty())
 }
 
 fn not_found(path: &Path) -> Refusal {

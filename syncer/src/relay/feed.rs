@@ -17,14 +17,18 @@ impl SharedDirectory {
             service: config.service.clone(),
         };
         let directory = Self::new(Directory::new(caches.names.clone(), api));
-        directory.follow(&caches.host_pods, Directory::put_pod, Directory::remove_pod);
         directory.follow(
-            &caches.host_services,
+            &caches.pods.on_host,
+            Directory::put_pod,
+            Directory::remove_pod,
+        );
+        directory.follow(
+            &caches.services.on_host,
             Directory::put_service,
             Directory::remove_service,
         );
         directory.follow(
-            &caches.host_endpoint_slices,
+            &caches.endpoint_slices.on_host,
             Directory::put_slice,
             Directory::remove_slice,
         );
@@ -32,7 +36,7 @@ impl SharedDirectory {
         // business unless it sees all of them.
         if config.sync.from_host.nodes.all {
             directory.follow(
-                &caches.host_nodes,
+                &caches.nodes.on_host,
                 Directory::put_node,
                 Directory::remove_node,
             );
@@ -78,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_the_host_has_is_reached_as_long_as_it_is_there() {
-        let caches = Caches::new(names());
+        let caches = Caches::new(names(), config().sync);
         let directory = SharedDirectory::following(&caches, &config());
         let mut written = service("written", "10.96.17.30");
         written.spec.as_mut().unwrap().selector = None;
@@ -89,19 +93,25 @@ mod tests {
             "172.18.0.3:10250",
         ];
 
-        caches.host_pods.insert(pod("web", "10.244.0.5"));
-        caches.host_services.insert(service("web", "10.96.17.20"));
-        caches.host_services.insert(written);
+        caches.pods.on_host.insert(pod("web", "10.244.0.5"));
+        caches
+            .services
+            .on_host
+            .insert(service("web", "10.96.17.20"));
+        caches.services.on_host.insert(written);
         let endpoints = slice("written-x-default-x-test", &["10.244.0.5"]);
-        caches.host_endpoint_slices.insert(endpoints);
+        caches.endpoint_slices.on_host.insert(endpoints);
         for target in reached {
             assert!(route(&directory, target).is_ok(), "{target}");
         }
 
         let mut over: Pod = pod("web", "10.244.0.5");
         over.metadata.annotations = None;
-        caches.host_pods.insert(over);
-        caches.host_services.remove(service("web", "10.96.17.20"));
+        caches.pods.on_host.insert(over);
+        caches
+            .services
+            .on_host
+            .remove(service("web", "10.96.17.20"));
         for target in reached {
             assert!(route(&directory, target).is_err(), "{target}");
         }
@@ -110,7 +120,7 @@ mod tests {
     #[test]
     fn nodes_without_pods_are_the_tenants_only_if_it_sees_all() {
         for all in [true, false] {
-            let caches = Caches::new(names());
+            let caches = Caches::new(names(), config().sync);
             let mut config = config();
             config.sync.from_host.nodes.all = all;
             let directory = SharedDirectory::following(&caches, &config);
@@ -123,7 +133,7 @@ mod tests {
                 }]),
                 ..NodeStatus::default()
             });
-            caches.host_nodes.insert(node);
+            caches.nodes.on_host.insert(node);
             for target in ["172.18.0.3:10250", "node-1:10250"] {
                 assert_eq!(route(&directory, target).is_ok(), all, "{target}");
             }

@@ -18,7 +18,9 @@ impl ResourceSyncer for ConfigMaps {
 
     /// Those that something uses, unless all are asked for.
     fn selects(object: &ConfigMap, cx: &Translation) -> bool {
-        cx.facts.all_config_maps || cx.around.is_referenced || labels::is_forced(object)
+        cx.facts.sync.to_host.config_maps.all
+            || cx.around.is_referenced
+            || labels::is_forced(object)
     }
 
     fn references(_: &ConfigMap) -> Vec<Reference> {

@@ -78,9 +78,10 @@ impl ResourceSyncer for EndpointSlices {
 
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {
         let service = caches
-            .virtual_endpoint_slices
+            .endpoint_slices
+            .on_virtual
             .get(key)
-            .and_then(|slice| caches.virtual_services.get(&service_of(&slice)?));
+            .and_then(|slice| caches.services.on_virtual.get(&service_of(&slice)?));
         Surroundings {
             services: service.into_iter().collect(),
             ..Surroundings::default()

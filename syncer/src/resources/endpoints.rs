@@ -49,7 +49,7 @@ impl ResourceSyncer for EndpointsOfServices {
 
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {
         Surroundings {
-            services: caches.virtual_services.get(key).into_iter().collect(),
+            services: caches.services.on_virtual.get(key).into_iter().collect(),
             ..Surroundings::default()
         }
     }

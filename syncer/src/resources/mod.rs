@@ -3,7 +3,15 @@
 pub mod config_map;
 pub mod endpoint_slice;
 pub mod endpoints;
+pub mod ingress;
+pub mod network_policy;
 pub mod node;
+pub mod persistent_volume;
+pub mod persistent_volume_claim;
 pub mod pod;
+pub mod pod_disruption_budget;
+pub mod priority_class;
 pub mod secret;
 pub mod service;
+pub mod service_account;
+pub mod storage_class;

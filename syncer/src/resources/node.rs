@@ -1,29 +1,17 @@
 //! Nodes come from the host: the real ones, with their real addresses, as far as they carry the
 //! tenant's pods.
 
-use k8s_openapi::{
-    api::core::v1::{Node, NodeStatus},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::api::core::v1::{Node, NodeStatus};
 
-use crate::labels;
+use crate::metadata;
 
 /// The virtual node that shows a host node.
 pub fn to_virtual(host: &Node) -> Node {
-    let mut annotations = host.metadata.annotations.clone().unwrap_or_default();
-    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-    let mut node_labels = host.metadata.labels.clone().unwrap_or_default();
-    node_labels.insert(labels::MIRRORED.to_owned(), "true".to_owned());
     let mut spec = host.spec.clone().unwrap_or_default();
     // The virtual API server taints new nodes as not ready; "none" takes that away.
     spec.taints.get_or_insert_default();
     Node {
-        metadata: ObjectMeta {
-            name: host.metadata.name.clone(),
-            labels: Some(node_labels),
-            annotations: Some(annotations),
-            ..ObjectMeta::default()
-        },
+        metadata: metadata::mirrored(&host.metadata),
         spec: Some(spec),
         status: host.status.as_ref().map(|status| NodeStatus {
             images: None,

@@ -22,7 +22,7 @@ impl ResourceSyncer for Secrets {
 
     /// Those that something uses, unless all are asked for.
     fn selects(object: &Secret, cx: &Translation) -> bool {
-        cx.facts.all_secrets || cx.around.is_referenced || labels::is_forced(object)
+        cx.facts.sync.to_host.secrets.all || cx.around.is_referenced || labels::is_forced(object)
     }
 
     fn references(_: &Secret) -> Vec<Reference> {

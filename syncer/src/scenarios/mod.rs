@@ -1,8 +1,12 @@
 //! Whole stories, told to a syncer between two clusters in memory.
 
 mod adversity;
+mod classes;
 mod content;
 mod model;
 mod pods;
+mod policies;
+mod quiet;
 mod services;
+mod storage;
 mod world;

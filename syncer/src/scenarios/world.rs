@@ -9,7 +9,12 @@ use k8s_openapi::{
 };
 use tokio::time::sleep;
 
-use crate::{Syncer, clusters::Clusters, config::tests::config, fake_api::FakeApi};
+use crate::{
+    Syncer,
+    clusters::Clusters,
+    config::{self, tests::config},
+    fake_api::FakeApi,
+};
 
 /// The host namespace of the cluster under test.
 pub(super) const HOST: Option<&str> = Some("vcluster-test");
@@ -21,6 +26,7 @@ pub(super) struct World {
     pub(super) on_virtual: FakeApi,
     pub(super) on_host: FakeApi,
     syncer: Option<Syncer>,
+    sync: config::Sync,
 }
 
 impl World {
@@ -37,7 +43,16 @@ impl World {
             on_virtual,
             on_host,
             syncer: None,
+            sync: config::Sync::default(),
         }
+    }
+
+    /// As [`Self::awake`], with more or less synced than usual.
+    pub(super) async fn awake_with(choose: impl FnOnce(&mut config::Sync)) -> Self {
+        let mut world = Self::asleep();
+        choose(&mut world.sync);
+        world.wake().await;
+        world
     }
 
     /// Two clusters with a syncer that has seen them.
@@ -49,10 +64,15 @@ impl World {
 
     /// Starts a syncer.
     pub(super) async fn wake(&mut self) {
+        let config = config::SyncConfig {
+            sync: self.sync.clone(),
+            host_namespace_uid: Some("uid-of-namespace".to_owned()),
+            ..config()
+        };
         let syncer = Syncer::start(Clusters::new(
             self.on_virtual.client(),
             self.on_host.client(),
-            config(),
+            config,
         ));
         syncer.wait_until_ready().await;
         self.syncer = Some(syncer);

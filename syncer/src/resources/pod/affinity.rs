@@ -53,7 +53,7 @@ fn term_to_host(
             // An empty selector means every namespace.
             (_, Some(every)) if is_empty(every) => {}
             (Some(listed @ [_, ..]), _) => require(&mut host, namespace_in(listed)),
-            (_, Some(by_label)) => merge(&mut host, by_label, names),
+            (_, Some(by_label)) => selector::add_namespaces(&mut host, by_label, names),
             _ => require(&mut host, namespace_in(&[namespace.to_owned()])),
         }
         host.match_labels
@@ -106,25 +106,6 @@ fn require(selector: &mut LabelSelector, requirement: LabelSelectorRequirement) 
         .match_expressions
         .get_or_insert_default()
         .push(requirement);
-}
-
-/// Adds a selector of namespaces: their labels are on the pods, under other keys.
-fn merge(selector: &mut LabelSelector, namespaces: &LabelSelector, names: &NameTranslator) {
-    for (key, value) in namespaces.match_labels.iter().flatten() {
-        selector
-            .match_labels
-            .get_or_insert_default()
-            .insert(names.namespace_label_key(key), value.clone());
-    }
-    for requirement in namespaces.match_expressions.iter().flatten() {
-        require(
-            selector,
-            LabelSelectorRequirement {
-                key: names.namespace_label_key(&requirement.key),
-                ..requirement.clone()
-            },
-        );
-    }
 }
 
 #[cfg(test)]

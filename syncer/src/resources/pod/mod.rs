@@ -21,7 +21,7 @@ use crate::{
     metadata,
     object_key::ObjectKey,
     plan::{Step, Twins},
-    resource::{Kind, Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
+    resource::{Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
 };
 
 /// Syncs [`Pod`].
@@ -48,14 +48,14 @@ impl ResourceSyncer for Pods {
     }
 
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {
-        let Some(pod) = caches.virtual_pods.get(key) else {
+        let Some(pod) = caches.pods.on_virtual.get(key) else {
             return Surroundings::default();
         };
         let namespace = key.namespace.clone().unwrap_or_default();
-        let host = caches.host_pods.get(&caches.names.host_key(key));
+        let host = caches.pods.on_host.get(&caches.names.host_key(key));
         let mut around = Surroundings {
             namespace_labels: caches
-                .virtual_namespaces
+                .namespaces
                 .get(&ObjectKey::cluster_scoped(namespace.clone()))
                 .map(|namespace| namespace.labels().clone())
                 .unwrap_or_default(),
@@ -63,11 +63,12 @@ impl ResourceSyncer for Pods {
         };
         if let Some(node) = host.as_deref().and_then(node_of) {
             let key = ObjectKey::cluster_scoped(node);
-            around.has_virtual_node = caches.virtual_nodes.get(&key).is_some();
+            around.has_virtual_node = caches.nodes.on_virtual.get(&key).is_some();
         } else {
             // What only matters at birth.
             around.services = caches
-                .virtual_services
+                .services
+                .on_virtual
                 .filter(|service| service.metadata.namespace.as_deref() == Some(&namespace));
             around.pending = pending(&pod, caches);
         }
@@ -91,18 +92,6 @@ pub(crate) fn node_of(pod: &Pod) -> Option<&str> {
 /// What the pod needs that is in the virtual cluster but not on the host yet.
 fn pending(pod: &Pod, caches: &Caches) -> Vec<Reference> {
     let mut references = references::of(pod);
-    references.retain(|Reference { kind, key }| {
-        let host_key = caches.names.host_key(key);
-        match kind {
-            Kind::ConfigMap => {
-                caches.virtual_config_maps.get(key).is_some()
-                    && caches.host_config_maps.get(&host_key).is_none()
-            }
-            Kind::Secret => {
-                caches.virtual_secrets.get(key).is_some()
-                    && caches.host_secrets.get(&host_key).is_none()
-            }
-        }
-    });
+    references.retain(|reference| caches.is_pending(reference));
     references
 }

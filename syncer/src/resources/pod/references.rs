@@ -1,7 +1,8 @@
-//! The config maps and secrets that a pod needs, wherever it names them.
+//! What a pod needs on the host besides itself, wherever it names it.
 
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, Pod, Volume};
 
+use super::volumes;
 use crate::{
     object_key::ObjectKey,
     resource::{Kind, Reference},
@@ -13,6 +14,7 @@ pub(super) fn of(pod: &Pod) -> Vec<Reference> {
         return Vec::new();
     };
     let mut found = Found {
+        pod: pod.metadata.name.as_deref().unwrap_or_default(),
         namespace,
         references: Vec::new(),
     };
@@ -32,12 +34,15 @@ pub(super) fn of(pod: &Pod) -> Vec<Reference> {
     for secret in spec.image_pull_secrets.iter().flatten() {
         found.secret(Some(&secret.name));
     }
+    found.add(Kind::ServiceAccount, spec.service_account_name.as_ref());
+    found.class(Kind::PriorityClass, spec.priority_class_name.as_ref());
     found.references.sort();
     found.references.dedup();
     found.references
 }
 
 struct Found<'a> {
+    pod: &'a str,
     namespace: &'a str,
     references: Vec<Reference>,
 }
@@ -60,6 +65,15 @@ impl Found<'_> {
             self.references.push(Reference {
                 kind,
                 key: ObjectKey::namespaced(self.namespace, name),
+            });
+        }
+    }
+
+    fn class(&mut self, kind: Kind, name: Option<&String>) {
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            self.references.push(Reference {
+                kind,
+                key: ObjectKey::cluster_scoped(name),
             });
         }
     }
@@ -92,6 +106,15 @@ impl Found<'_> {
                 .as_ref()
                 .and_then(|source| source.secret_name.as_ref()),
         );
+        let claim = volume.persistent_volume_claim.as_ref();
+        self.add(
+            Kind::PersistentVolumeClaim,
+            claim.map(|source| &source.claim_name),
+        );
+        if volume.ephemeral.is_some() {
+            let name = volumes::claim_of(self.pod, &volume.name);
+            self.add(Kind::PersistentVolumeClaim, Some(&name));
+        }
         for source in volume
             .projected
             .iter()
@@ -144,6 +167,9 @@ mod tests {
     #[case::projected(json!({"volumes": [{"name": "a", "projected": {"sources": [{"configMap": {"name": "x"}}, {"secret": {"name": "y"}}]}}]}), "c:x s:y")]
     #[case::pull_secrets(json!({"imagePullSecrets": [{"name": "x"}, {"name": "x"}]}), "s:x")]
     #[case::a_driver(json!({"volumes": [{"name": "a", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "x"}}}]}), "s:x")]
+    #[case::a_claim(json!({"volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": "x"}}]}), "v:x")]
+    #[case::a_claim_of_its_own(json!({"volumes": [{"name": "a", "ephemeral": {}}]}), "v:web-a")]
+    #[case::classes_and_accounts(json!({"priorityClassName": "x", "serviceAccountName": "y"}), "a:y p:x")]
     #[case::nothing(json!({"volumes": [{"name": "a", "emptyDir": {}}]}), "")]
     fn every_place_counts(#[case] mut spec: Value, #[case] expected: &str) {
         if spec.get("containers").is_none() {
@@ -156,9 +182,15 @@ mod tests {
         };
         let found: Vec<_> = of(&pod)
             .iter()
-            .map(|reference| match reference.kind {
-                Kind::ConfigMap => format!("c:{}", reference.key.name),
-                Kind::Secret => format!("s:{}", reference.key.name),
+            .map(|reference| {
+                let kind = match reference.kind {
+                    Kind::ConfigMap => "c",
+                    Kind::Secret => "s",
+                    Kind::PersistentVolumeClaim => "v",
+                    Kind::ServiceAccount => "a",
+                    Kind::PriorityClass => "p",
+                };
+                format!("{kind}:{}", reference.key.name)
             })
             .collect();
         assert_eq!(found.join(" "), expected);

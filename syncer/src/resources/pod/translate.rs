@@ -15,6 +15,7 @@ use super::{
 use crate::{
     labels, metadata,
     resource::{ClusterFacts, TranslateError, Translation},
+    resources::priority_class,
 };
 
 /// Translates everything that a pod is born with.
@@ -87,11 +88,12 @@ fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> PodSpec {
     };
     let mut host = spec.clone();
 
-    // The tenant's accounts and classes do not exist on the host, and neither do its tokens.
-    host.service_account_name = Some(cx.facts.workload_service_account.clone());
+    // The tenant's tokens are not the host's.
+    host.service_account_name = Some(account_to_host(spec, &namespace, cx));
     host.service_account = None;
     host.automount_service_account_token = Some(false);
-    host.priority_class_name = None;
+    // The host computes the numbers from its own class.
+    host.priority_class_name = priority_class_to_host(spec, cx);
     host.priority = None;
     host.preemption_policy = None;
     // The host computes it from its own runtime class.
@@ -134,6 +136,29 @@ fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> PodSpec {
         volumes::to_host(volume, &owner, &cx.names);
     }
     host
+}
+
+/// The account that a pod runs under on the host: one for all, unless the tenant's own are there.
+fn account_to_host(spec: &PodSpec, namespace: &str, cx: &Translation) -> String {
+    if !cx.facts.sync.to_host.service_accounts.enabled {
+        return cx.facts.workload_service_account.clone();
+    }
+    let own = spec.service_account_name.as_deref();
+    let own = own.filter(|name| !name.is_empty()).unwrap_or("default");
+    cx.names.host_name(own, namespace)
+}
+
+/// The host's class, where the two sides have the same or the tenant's own is there.
+fn priority_class_to_host(spec: &PodSpec, cx: &Translation) -> Option<String> {
+    let own = spec.priority_class_name.as_ref()?;
+    let sync = &cx.facts.sync;
+    if sync.from_host.priority_classes.enabled {
+        Some(own.clone())
+    } else if sync.to_host.priority_classes.enabled && !priority_class::is_system(own) {
+        Some(cx.names.cluster_scoped_host_name(own))
+    } else {
+        None
+    }
 }
 
 /// What `hostname` says in the containers: the virtual pod's name, as a kubelet would cut it.
@@ -220,6 +245,27 @@ pub(super) mod tests {
             ),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn accounts_and_classes_that_are_synced_are_used() {
+        let mut cx = translation();
+        let sync = &mut std::sync::Arc::make_mut(&mut cx.facts).sync;
+        sync.to_host.service_accounts.enabled = true;
+        sync.to_host.priority_classes.enabled = true;
+        let mut pod = pod("web");
+        let classed = |pod: &Pod| {
+            let spec = to_host(pod, &cx).unwrap().spec.unwrap();
+            (spec.service_account_name.unwrap(), spec.priority_class_name)
+        };
+        pod.spec.as_mut().unwrap().priority_class_name = Some("high".to_owned());
+        let high = "vcluster-high-x-vcluster-test-x-test".to_owned();
+        assert_eq!(
+            classed(&pod),
+            ("builder-x-default-x-test".to_owned(), Some(high))
+        );
+        pod.spec.as_mut().unwrap().priority_class_name = Some("system-node-critical".to_owned());
+        assert_eq!(classed(&pod).1, None, "the host's own ranks are its own");
     }
 
     #[rstest]

@@ -35,7 +35,7 @@ pub(super) fn to_host(volume: &mut Volume, owner: &Owner<'_>, names: &NameTransl
     if volume.ephemeral.take().is_some() {
         // The virtual cluster makes the claim; the host must not make a second one.
         volume.persistent_volume_claim = Some(PersistentVolumeClaimVolumeSource {
-            claim_name: host(&format!("{}-{volume_name}", owner.name)),
+            claim_name: host(&claim_of(owner.name, &volume_name)),
             read_only: None,
         });
     }
@@ -59,6 +59,11 @@ pub(super) fn to_host(volume: &mut Volume, owner: &Owner<'_>, names: &NameTransl
     for reference in secrets_of_drivers(volume).into_iter().flatten() {
         reference.name = host(&reference.name);
     }
+}
+
+/// The claim that the virtual cluster makes for an ephemeral volume.
+pub(super) fn claim_of(pod: &str, volume: &str) -> String {
+    format!("{pod}-{volume}")
 }
 
 fn secrets_of_drivers(volume: &mut Volume) -> [Option<&mut LocalObjectReference>; 7] {

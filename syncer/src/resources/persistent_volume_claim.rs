@@ -1,0 +1,335 @@
+//! Claims go to the host, which finds or makes the volume; the virtual claim shows which.
+
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, TypedLocalObjectReference,
+};
+use kube::ResourceExt;
+
+use crate::{
+    metadata, plan,
+    plan::{Step, Twins},
+    resource::{Reference, ResourceSyncer, TranslateError, Translation},
+};
+
+/// Says that the host's binder is done with a claim.
+const BOUND: &str = "pv.kubernetes.io/bind-completed";
+/// Annotations by which the host's volume controllers tell what they did.
+const NEWS: &[&str] = &[
+    BOUND,
+    "pv.kubernetes.io/bound-by-controller",
+    "volume.beta.kubernetes.io/storage-provisioner",
+    "volume.kubernetes.io/storage-provisioner",
+];
+/// The host's scheduler writes here where the volume is to be.
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+
+/// Syncs [`PersistentVolumeClaim`].
+#[derive(Debug)]
+pub struct PersistentVolumeClaims;
+
+impl ResourceSyncer for PersistentVolumeClaims {
+    type Object = PersistentVolumeClaim;
+
+    fn selects(object: &PersistentVolumeClaim, _: &Translation) -> bool {
+        !metadata::is_controlled_elsewhere(object)
+    }
+
+    fn references(_: &PersistentVolumeClaim) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    fn to_host(
+        object: &PersistentVolumeClaim,
+        cx: &Translation,
+    ) -> Result<PersistentVolumeClaim, TranslateError> {
+        let excluded = [NEWS, &[SELECTED_NODE]].concat();
+        let metadata = metadata::to_host_without(&object.metadata, &cx.names, &excluded)?;
+        let spec = object.spec.as_ref();
+        Ok(PersistentVolumeClaim {
+            metadata,
+            spec: spec
+                .map(|spec| spec_to_host(object, spec, cx))
+                .transpose()?,
+            status: None,
+        })
+    }
+
+    /// The volume that the host found, and how it is.
+    fn to_virtual(
+        host: &PersistentVolumeClaim,
+        object: &PersistentVolumeClaim,
+    ) -> Option<PersistentVolumeClaim> {
+        let mut news = object.clone();
+        let host_spec = host.spec.as_ref()?;
+        let spec = news.spec.as_mut()?;
+        if spec.storage_class_name.is_none() {
+            spec.storage_class_name
+                .clone_from(&host_spec.storage_class_name);
+        }
+        if host_spec.volume_name.is_some() {
+            spec.volume_name.clone_from(&host_spec.volume_name);
+        }
+        for key in NEWS {
+            if let Some(value) = host.annotations().get(*key) {
+                news.annotations_mut()
+                    .insert((*key).to_owned(), value.clone());
+            }
+        }
+        if host.status.is_some() {
+            news.status.clone_from(&host.status);
+        }
+        Some(news)
+    }
+
+    /// The usual rules, but a claim that was bound is never made anew: its data is gone.
+    fn plan(
+        twins: &Twins<PersistentVolumeClaim>,
+        cx: &Translation,
+    ) -> Result<Vec<Step<PersistentVolumeClaim>>, TranslateError> {
+        let delete = |object: &PersistentVolumeClaim| {
+            Ok(vec![Step::DeleteVirtual {
+                uid: object.uid().unwrap_or_default(),
+                grace: 0,
+            }])
+        };
+        match (&twins.virtual_object, &twins.host_object) {
+            (Some(object), _) if plan::is_deleting(object.as_ref()) => {}
+            (Some(object), None) if is_bound(object) => return delete(object),
+            (Some(object), None) => refuse_choice(object)?,
+            (Some(object), Some(host))
+                if plan::is_deleting(host.as_ref())
+                    && plan::is_twin(object.as_ref(), host.as_ref()) =>
+            {
+                return delete(object);
+            }
+            _ => {}
+        }
+        plan::plan::<Self>(twins, cx)
+    }
+}
+
+fn spec_to_host(
+    object: &PersistentVolumeClaim,
+    spec: &PersistentVolumeClaimSpec,
+    cx: &Translation,
+) -> Result<PersistentVolumeClaimSpec, TranslateError> {
+    let namespace = object.namespace().unwrap_or_default();
+    let data_source = spec.data_source.as_ref();
+    Ok(PersistentVolumeClaimSpec {
+        data_source: data_source
+            .map(|source| source_to_host(source, &namespace, cx))
+            .transpose()?,
+        // The same in a newer form, which the host fills in.
+        data_source_ref: None,
+        // The host's volumes are not the tenant's to choose from.
+        volume_name: None,
+        selector: None,
+        storage_class_name: class_to_host(spec, cx)?,
+        ..spec.clone()
+    })
+}
+
+fn class_to_host(
+    spec: &PersistentVolumeClaimSpec,
+    cx: &Translation,
+) -> Result<Option<String>, TranslateError> {
+    match spec.storage_class_name.as_deref() {
+        class if !cx.facts.sync.to_host.storage_classes.enabled => Ok(class.map(str::to_owned)),
+        Some(class) => Ok(Some(cx.names.cluster_scoped_host_name(class))),
+        None => Err(TranslateError::Unsupported {
+            field: "spec.storageClassName".to_owned(),
+            problem: "is missing, and no storage class of this cluster is the default".to_owned(),
+        }),
+    }
+}
+
+fn source_to_host(
+    source: &TypedLocalObjectReference,
+    namespace: &str,
+    cx: &Translation,
+) -> Result<TypedLocalObjectReference, TranslateError> {
+    if source.kind != "PersistentVolumeClaim" {
+        return Err(TranslateError::Unsupported {
+            field: "spec.dataSource".to_owned(),
+            problem: format!("is a {}, which is not synced", source.kind),
+        });
+    }
+    Ok(TypedLocalObjectReference {
+        name: cx.names.host_name(&source.name, namespace),
+        ..source.clone()
+    })
+}
+
+fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    claim.annotations().contains_key(BOUND)
+}
+
+/// A volume that the tenant names would be the host's, or another tenant's.
+fn refuse_choice(claim: &PersistentVolumeClaim) -> Result<(), TranslateError> {
+    let unsupported = |field: &str| {
+        Err(TranslateError::Unsupported {
+            field: field.to_owned(),
+            problem: "chooses a volume, and volumes of the host cannot be chosen".to_owned(),
+        })
+    };
+    match &claim.spec {
+        Some(spec) if spec.selector.is_some() => unsupported("spec.selector"),
+        Some(spec) if spec.volume_name.is_some() => unsupported("spec.volumeName"),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{ObjectKey, metadata::tests::meta, resource::tests::translation};
+
+    fn claim_with(more: Value) -> PersistentVolumeClaim {
+        let mut spec = json!({
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        });
+        spec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        PersistentVolumeClaim {
+            metadata: meta("default", "data"),
+            spec: serde_json::from_value(spec).unwrap(),
+            status: None,
+        }
+    }
+
+    fn claim() -> PersistentVolumeClaim {
+        claim_with(json!({}))
+    }
+
+    /// As the binder leaves it.
+    fn bound(mut claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
+        claim
+            .annotations_mut()
+            .insert(BOUND.to_owned(), "yes".to_owned());
+        let spec = claim.spec.as_mut().unwrap();
+        spec.volume_name = Some("pvc-1".to_owned());
+        spec.storage_class_name = Some("standard".to_owned());
+        claim.status = serde_json::from_value(json!({"phase": "Bound"})).unwrap();
+        claim
+    }
+
+    fn twin(claim: &PersistentVolumeClaim) -> PersistentVolumeClaim {
+        let host = PersistentVolumeClaims::to_host(claim, &translation()).unwrap();
+        let mut host = plan::stamped(host);
+        host.metadata.uid = Some("uid-on-host".to_owned());
+        host
+    }
+
+    fn going(mut claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
+        claim.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        claim
+    }
+
+    fn decide(
+        object: Option<PersistentVolumeClaim>,
+        host: Option<PersistentVolumeClaim>,
+    ) -> Result<Vec<Step<PersistentVolumeClaim>>, TranslateError> {
+        let twins = Twins {
+            key: ObjectKey::namespaced("default", "data"),
+            virtual_object: object.map(Arc::new),
+            host_object: host.map(Arc::new),
+        };
+        PersistentVolumeClaims::plan(&twins, &translation())
+    }
+
+    #[test]
+    fn the_host_finds_the_volume_and_the_tenant_sees_it() {
+        let host = bound(twin(&claim()));
+        let news = PersistentVolumeClaims::to_virtual(&host, &claim()).unwrap();
+        assert_eq!(news.annotations()[BOUND], "yes");
+        assert_eq!(news.status, host.status);
+        let spec = news.spec.unwrap();
+        assert_eq!(spec.volume_name.as_deref(), Some("pvc-1"));
+        assert_eq!(spec.storage_class_name.as_deref(), Some("standard"));
+    }
+
+    #[test]
+    fn a_bound_pair_is_at_rest() {
+        let object = bound(claim());
+        let host = bound(twin(&object));
+        assert_eq!(decide(Some(object), Some(host)), Ok(Vec::new()));
+    }
+
+    #[rstest]
+    #[case::by_name(json!({"volumeName": "of-the-host"}), "spec.volumeName")]
+    #[case::by_label(json!({"selector": {}}), "spec.selector")]
+    #[case::a_snapshot(
+        json!({"dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "x"}}),
+        "spec.dataSource"
+    )]
+    fn a_tenant_cannot_reach_for_the_hosts_volumes(#[case] spec: Value, #[case] expected: &str) {
+        match decide(Some(claim_with(spec)), None) {
+            Err(TranslateError::Unsupported { field, .. }) => assert_eq!(field, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_tenant_adds_later_does_not_reach_for_them_either() {
+        let reaching = claim_with(json!({"volumeName": "of-the-host", "selector": {}}));
+        let spec = twin(&reaching).spec.unwrap();
+        assert_eq!((spec.volume_name, spec.selector), (None, None));
+    }
+
+    #[test]
+    fn a_clone_is_of_the_tenants_own_claim() {
+        let source = json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "first"}});
+        let spec = twin(&claim_with(source)).spec.unwrap();
+        assert_eq!(spec.data_source.unwrap().name, "first-x-default-x-test");
+    }
+
+    #[test]
+    fn a_claim_whose_data_is_gone_goes() {
+        let goes = |object, host| {
+            let steps = decide(Some(object), host).unwrap();
+            matches!(steps.as_slice(), [Step::DeleteVirtual { .. }])
+        };
+        assert!(goes(bound(claim()), None));
+        assert!(goes(claim(), Some(going(twin(&claim())))));
+        assert_eq!(decide(Some(going(bound(claim()))), None), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_bigger_claim_gets_bigger() {
+        let object = bound(claim());
+        let host = bound(twin(&object));
+        let mut bigger = object;
+        let resources = json!({"requests": {"storage": "2Gi"}});
+        bigger.spec.as_mut().unwrap().resources = serde_json::from_value(resources).unwrap();
+        let steps = decide(Some(bigger), Some(host)).unwrap();
+        assert!(matches!(steps.as_slice(), [Step::ApplyHost { .. }]));
+    }
+
+    #[test]
+    fn a_class_of_the_tenant_has_the_hosts_name() {
+        let mut cx = translation();
+        Arc::make_mut(&mut cx.facts)
+            .sync
+            .to_host
+            .storage_classes
+            .enabled = true;
+        let class = |claim| {
+            let host = PersistentVolumeClaims::to_host(&claim, &cx)?;
+            Ok::<_, TranslateError>(host.spec.unwrap().storage_class_name)
+        };
+        let fast = claim_with(json!({"storageClassName": "fast"}));
+        assert_eq!(
+            class(fast),
+            Ok(Some("vcluster-fast-x-vcluster-test-x-test".to_owned()))
+        );
+        assert!(class(claim()).is_err());
+    }
+}

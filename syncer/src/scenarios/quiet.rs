@@ -1,0 +1,44 @@
+//! A cluster in which nothing happens costs nothing.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use serde_json::json;
+
+use super::world::{World, config_map, meta, pod, secret};
+
+#[tokio::test]
+async fn nothing_is_written_in_a_quiet_minute() {
+    let world = World::awake_with(|sync| {
+        sync.to_host.config_maps.all = true;
+        sync.to_host.secrets.all = true;
+        sync.from_host.nodes.all = true;
+        sync.from_host.storage_classes.enabled = true;
+    })
+    .await;
+    for name in ["web", "db"] {
+        let mut pod = pod(name);
+        let volumes = json!([{"name": "token", "projected": {"sources": [
+            {"serviceAccountToken": {"path": "token"}}]}}]);
+        pod.spec.as_mut().unwrap().volumes = serde_json::from_value(volumes).unwrap();
+        world.on_virtual.put(&pod);
+        world.run_pod(name).await;
+        world.on_virtual.put(&config_map(name, "red"));
+        world.on_virtual.put(&secret(name));
+        world.on_virtual.put(&Service {
+            metadata: meta(name),
+            ..Service::default()
+        });
+        world.on_virtual.put(&PersistentVolumeClaim {
+            metadata: meta(name),
+            ..PersistentVolumeClaim::default()
+        });
+    }
+    world.settle().await;
+    let writes = world.writes();
+    assert!(writes >= 20, "only {writes} writes: the story is too short");
+    // The clock runs ahead when nobody has anything to do.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(world.writes(), writes);
+}

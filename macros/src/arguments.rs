@@ -20,6 +20,7 @@ const GRAMMAR: Grammar = Grammar {
         ("timeout", "timeout = \"5m\""),
         ("keep", "keep = \"failed\""),
         ("nodes", "nodes = 2"),
+        ("sync", "sync = \"sync.yaml\""),
         (
             "matrix",
             "matrix(distro = [\"k8s\", \"k3s\"], version = [\"1.33\", \"1.34\"])",
@@ -40,6 +41,8 @@ pub(crate) struct Arguments {
     /// A variant of `settings::Keep`.
     pub(crate) keep: Option<&'static str>,
     pub(crate) nodes: Option<usize>,
+    /// A file, from the directory of the crate's manifest.
+    pub(crate) sync: Option<String>,
     pub(crate) matrix: Option<Matrix>,
     /// A variant of `testing::Flavor`.
     pub(crate) flavor: Option<&'static str>,
@@ -74,6 +77,7 @@ impl Arguments {
             "keep" => self.keep = Some(argument.string(values::keep)?),
             "flavor" => self.flavor = Some(argument.string(values::flavor)?),
             "nodes" => self.nodes = Some(argument.count()?),
+            "sync" => self.sync = Some(argument.string(values::path)?),
             "matrix" => self.matrix = Some(Matrix::parse(argument)?),
             "worker_threads" => self.worker_threads = Some(argument.count()?),
             _ => self.harness = Some(argument.path()?),

@@ -62,6 +62,7 @@ impl Call<'_> {
         let timeout = arguments.timeout.map(literal).into_iter();
         let keep = arguments.keep.map(called).into_iter();
         let nodes = arguments.nodes.iter();
+        let sync = arguments.sync.as_deref().map(included).into_iter();
         let matrix = self.matrix().into_iter();
         let flavor = arguments.flavor.map(called).into_iter();
         let threads = arguments.worker_threads.iter();
@@ -73,6 +74,7 @@ impl Call<'_> {
                 #(.timeout(#timeout))*
                 #(.keep(#harness::settings::Keep::#keep))*
                 #(.nodes(#nodes))*
+                #(.sync(#sync))*
                 #(.matrix(#matrix))*
                 #(.flavor(#harness::testing::Flavor::#flavor))*
                 #(.worker_threads(#threads))*
@@ -116,6 +118,13 @@ fn kinds(function: &ItemFn) -> Vec<&Type> {
 
 fn called(variant: &str) -> Ident {
     Ident::new(variant, Span::call_site())
+}
+
+/// The text of a file of the user's crate. The compiler reads it, so that a change compiles the test anew.
+fn included(path: &str) -> TokenStream {
+    quote! {
+        ::core::include_str!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #path))
+    }
 }
 
 fn option(text: Option<&str>) -> TokenStream {

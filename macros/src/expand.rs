@@ -153,6 +153,7 @@ mod tests {
                 timeout = "90s",
                 keep = "failed",
                 nodes = 2,
+                sync = "tests/sync.yaml",
                 flavor = "multi_thread",
                 worker_threads = 3,
             ),

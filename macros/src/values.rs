@@ -54,6 +54,14 @@ pub(crate) fn keep(text: &str) -> Result<&'static str, String> {
         .ok_or_else(|| unknown("keep policy", text, KEEP.iter().map(|(name, _)| *name)))
 }
 
+/// A file, named from the directory of the manifest.
+pub(crate) fn path(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('/') {
+        return Err("expected a path from the directory of `Cargo.toml`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// The variant of `testing::Flavor`.
 pub(crate) fn flavor(text: &str) -> Result<&'static str, String> {
     variant(text, FLAVORS).ok_or_else(|| {

@@ -34,20 +34,21 @@ pub struct Clusters {
     /// Tells tenants why an object of theirs is not on the host.
     pub warnings: Warnings,
     /// Counts what is done.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Clusters {
     /// The two clusters that `config` is about.
     pub fn new(virtual_client: Client, host_client: Client, config: SyncConfig) -> Self {
         let names = NameTranslator::new(&config.cluster, &config.host_namespace);
+        let metrics = Arc::default();
         Self {
             warnings: Warnings::new(virtual_client.clone(), names.clone()),
-            on_virtual: Writer::new(virtual_client, Side::Virtual),
-            on_host: Writer::new(host_client, Side::Host),
+            on_virtual: Writer::new(virtual_client, Side::Virtual, &metrics),
+            on_host: Writer::new(host_client, Side::Host, &metrics),
             caches: Caches::new(names.clone(), config.sync.clone()),
             facts: Arc::new(ClusterFacts::from(&config)),
-            metrics: Metrics::default(),
+            metrics,
             names,
             config,
         }

@@ -179,7 +179,6 @@ impl<R: ResourceSyncer> Controller<R> {
         step: &Step<R::Object>,
     ) -> Result<Option<Duration>, write::Error> {
         debug!(step = name_of(step), "step");
-        self.clusters.metrics.write(kind_name::<R>(), name_of(step));
         let (on_host, on_virtual) = (&self.clusters.on_host, &self.clusters.on_virtual);
         let host_key = self.clusters.names.host_key(&twins.key);
         match step {

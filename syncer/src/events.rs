@@ -59,7 +59,6 @@ async fn copy(clusters: &Clusters, event: &Event) {
         return;
     };
     let translated = to_virtual(event, &involved, clusters);
-    clusters.metrics.write("Event", "apply-virtual");
     // An event that cannot be written, say since its namespace is going, is not worth a retry.
     if let Err(error) = clusters.on_virtual.own(&translated).await {
         debug!(error = %Chain(&error), "event not copied");

@@ -139,9 +139,6 @@ impl KubernetesService {
         if shown.is_some_and(|shown| cover::covers(&json(shown), &json(wanted))) {
             return Ok(());
         }
-        self.clusters
-            .metrics
-            .write("KubernetesService", "apply-virtual");
         self.clusters.on_virtual.own(wanted).await
     }
 }

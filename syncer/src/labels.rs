@@ -23,6 +23,10 @@ pub const OBJECT_HOST_NAME: &str = "vcluster.loft.sh/object-host-name";
 pub const OBJECT_HOST_NAMESPACE: &str = "vcluster.loft.sh/object-host-namespace";
 /// Annotation: a digest of what was last applied, which tells when something was taken away.
 pub const APPLIED: &str = "vcluster-test.dev/applied";
+/// Annotation on host pods: a digest of the resources that the virtual pod's containers ask for.
+pub const RESOURCES: &str = "vcluster-test.dev/resources";
+/// Annotation on virtual pods: their own names in `/etc/hosts` stay as the host wrote them.
+pub const KEEP_HOSTS: &str = "vcluster.loft.sh/disable-subdomain-rewrite";
 /// Annotation on virtual config maps and secrets: sync although nothing uses them.
 pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
 

@@ -1,6 +1,6 @@
 //! The program that runs in every virtual cluster's control-plane pod.
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{fs, io, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -16,6 +16,7 @@ use vcluster_syncer::{
     clusters::Clusters,
     config::SyncConfig,
     relay::{self, SharedDirectory},
+    resources::pod::hosts::with_full_name,
 };
 
 /// Syncs a virtual Kubernetes cluster with its host.
@@ -36,6 +37,21 @@ enum Command {
         /// A kubeconfig for the host, instead of the service account of the pod. For debugging.
         #[arg(long)]
         host_kubeconfig: Option<PathBuf>,
+    },
+    /// Copies a hosts file with a pod's full name in it, then ends. Runs before the pod's containers.
+    Hosts {
+        /// The name that the file has for the pod.
+        #[arg(long)]
+        hostname: String,
+        /// The name that comes before it.
+        #[arg(long)]
+        full_name: String,
+        /// The file.
+        #[arg(long)]
+        from: PathBuf,
+        /// The copy.
+        #[arg(long)]
+        to: PathBuf,
     },
 }
 
@@ -60,16 +76,32 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::Run {
+            config,
+            host_kubeconfig,
+        } => sync(config, host_kubeconfig),
+        Command::Hosts {
+            hostname,
+            full_name,
+            from,
+            to,
+        } => {
+            let text = fs::read_to_string(&from)
+                .with_context(|| format!("could not read {}", from.display()))?;
+            fs::write(&to, with_full_name(&text, &hostname, &full_name))
+                .with_context(|| format!("could not write {}", to.display()))
+        }
+    }
+}
+
+fn sync(config: PathBuf, host_kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
     // Two threads: one may be busy with a long list while the other one keeps the relay going.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    let Command::Run {
-        config,
-        host_kubeconfig,
-    } = arguments.command;
     let ended = runtime.block_on(run(config, host_kubeconfig));
     // After a second signal nobody waits for what is still under way.
     runtime.shutdown_background();

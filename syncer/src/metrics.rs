@@ -2,10 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write,
-    sync::{Mutex, PoisonError},
+    fmt::{self, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+use crate::write::Side;
 
 /// Upper bounds of the buckets, in seconds.
 const BUCKETS: [f64; 9] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -14,58 +16,64 @@ const BUCKETS: [f64; 9] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
 #[derive(Debug, Default)]
 pub struct Metrics {
     turns: Mutex<BTreeMap<&'static str, Turns>>,
-    writes: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    writes: Mutex<BTreeMap<Request, Writes>>,
 }
 
 /// What became of the turns of one controller.
 #[derive(Debug, Default, Clone)]
 struct Turns {
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    seconds: f64,
+    took: Histogram,
     failed: u64,
     waiting: usize,
 }
 
+/// One kind of request that changes something.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Request {
+    /// The kind of the object.
+    pub(crate) kind: &'static str,
+    /// What is done to it.
+    pub(crate) action: &'static str,
+    /// Where.
+    pub(crate) side: Side,
+}
+
+/// What became of the requests of one kind.
+#[derive(Debug, Default, Clone)]
+struct Writes {
+    took: Histogram,
+    failed: u64,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Histogram {
+    buckets: [u64; BUCKETS.len()],
+    count: u64,
+    seconds: f64,
+}
+
 impl Metrics {
     /// A turn of `controller` ended after `elapsed`, while `waiting` keys were in its queue.
-    pub fn turn(
+    pub(crate) fn turn(
         &self,
         controller: &'static str,
         elapsed: Duration,
         has_failed: bool,
         waiting: usize,
     ) {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = lock(&self.turns);
         let turns = turns.entry(controller).or_default();
-        let seconds = elapsed.as_secs_f64();
-        for (bucket, _) in turns
-            .buckets
-            .iter_mut()
-            .zip(BUCKETS)
-            .filter(|(_, bound)| seconds <= *bound)
-        {
-            *bucket += 1;
-        }
-        turns.count += 1;
-        turns.seconds += seconds;
+        turns.took.observe(elapsed);
         turns.failed += u64::from(has_failed);
         turns.waiting = waiting;
     }
 
-    /// `controller` wrote something; `what` is the kind of step.
-    pub fn write(&self, controller: &'static str, what: &'static str) {
-        let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        *writes.entry((controller, what)).or_default() += 1;
-    }
-
-    /// How much was written in all.
-    pub fn writes(&self) -> u64 {
-        self.writes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .sum()
+    /// A request was answered after `elapsed`.
+    pub(crate) fn write(&self, request: Request, elapsed: Duration, has_failed: bool) {
+        let mut writes = lock(&self.writes);
+        let writes = writes.entry(request).or_default();
+        writes.took.observe(elapsed);
+        writes.failed += u64::from(has_failed);
     }
 
     /// Everything, as Prometheus wants it.
@@ -76,65 +84,85 @@ impl Metrics {
         text
     }
 
-    fn render_into(&self, text: &mut String) -> std::fmt::Result {
-        let turns = self
-            .turns
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let writes = self
-            .writes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        text.push_str("# TYPE vcluster_syncer_reconcile_seconds histogram\n");
-        for (controller, turns) in &turns {
-            for (count, bound) in turns.buckets.iter().zip(BUCKETS) {
-                writeln!(
-                    text,
-                    "vcluster_syncer_reconcile_seconds_bucket{{controller=\"{controller}\",le=\"{bound}\"}} {count}"
-                )?;
-            }
-            let count = turns.count;
-            writeln!(
-                text,
-                "vcluster_syncer_reconcile_seconds_bucket{{controller=\"{controller}\",le=\"+Inf\"}} {count}"
-            )?;
-            writeln!(
-                text,
-                "vcluster_syncer_reconcile_seconds_sum{{controller=\"{controller}\"}} {}",
-                turns.seconds
-            )?;
-            writeln!(
-                text,
-                "vcluster_syncer_reconcile_seconds_count{{controller=\"{controller}\"}} {count}"
-            )?;
+    fn render_into(&self, text: &mut String) -> fmt::Result {
+        let turns = lock(&self.turns).clone();
+        let turns: Vec<_> = turns
+            .into_iter()
+            .map(|(controller, turns)| (format!("controller=\"{controller}\""), turns))
+            .collect();
+        let name = "vcluster_syncer_reconcile_seconds";
+        head(text, name, "histogram", "How long turns took.")?;
+        for (labels, turns) in &turns {
+            turns.took.render(text, name, labels)?;
         }
-        text.push_str("# TYPE vcluster_syncer_reconcile_errors_total counter\n");
-        for (controller, turns) in &turns {
-            writeln!(
-                text,
-                "vcluster_syncer_reconcile_errors_total{{controller=\"{controller}\"}} {}",
-                turns.failed
-            )?;
+        let name = "vcluster_syncer_reconcile_errors_total";
+        head(text, name, "counter", "Turns that failed.")?;
+        for (labels, turns) in &turns {
+            writeln!(text, "{name}{{{labels}}} {}", turns.failed)?;
         }
-        text.push_str("# TYPE vcluster_syncer_queue_length gauge\n");
-        for (controller, turns) in &turns {
-            writeln!(
-                text,
-                "vcluster_syncer_queue_length{{controller=\"{controller}\"}} {}",
-                turns.waiting
-            )?;
+        let name = "vcluster_syncer_queue_length";
+        head(text, name, "gauge", "Objects that wait for a turn.")?;
+        for (labels, turns) in &turns {
+            writeln!(text, "{name}{{{labels}}} {}", turns.waiting)?;
         }
-        text.push_str("# TYPE vcluster_syncer_writes_total counter\n");
-        for ((controller, step), count) in &writes {
-            writeln!(
-                text,
-                "vcluster_syncer_writes_total{{controller=\"{controller}\",step=\"{step}\"}} {count}"
-            )?;
+        let writes = lock(&self.writes).clone();
+        let writes: Vec<_> = writes
+            .into_iter()
+            .map(|(request, writes)| (request.labels(), writes))
+            .collect();
+        let name = "vcluster_syncer_write_seconds";
+        head(text, name, "histogram", "How long requests took.")?;
+        for (labels, writes) in &writes {
+            writes.took.render(text, name, labels)?;
+        }
+        let name = "vcluster_syncer_write_errors_total";
+        head(text, name, "counter", "Requests that were refused or lost.")?;
+        for (labels, writes) in &writes {
+            writeln!(text, "{name}{{{labels}}} {}", writes.failed)?;
         }
         Ok(())
     }
+}
+
+impl Request {
+    fn labels(&self) -> String {
+        let Self { kind, action, side } = self;
+        let direction = match side {
+            Side::Virtual => "to-virtual",
+            Side::Host => "to-host",
+        };
+        format!("kind=\"{kind}\",direction=\"{direction}\",action=\"{action}\"")
+    }
+}
+
+impl Histogram {
+    fn observe(&mut self, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        let within = self.buckets.iter_mut().zip(BUCKETS);
+        for (bucket, _) in within.filter(|(_, bound)| seconds <= *bound) {
+            *bucket += 1;
+        }
+        self.count += 1;
+        self.seconds += seconds;
+    }
+
+    fn render(&self, text: &mut String, name: &str, labels: &str) -> fmt::Result {
+        let Self { count, seconds, .. } = self;
+        for (within, bound) in self.buckets.iter().zip(BUCKETS) {
+            writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {within}")?;
+        }
+        writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}")?;
+        writeln!(text, "{name}_sum{{{labels}}} {seconds}")?;
+        writeln!(text, "{name}_count{{{labels}}} {count}")
+    }
+}
+
+fn head(text: &mut String, name: &str, type_: &str, help: &str) -> fmt::Result {
+    writeln!(text, "# HELP {name} {help}\n# TYPE {name} {type_}")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -145,15 +173,26 @@ mod tests {
     fn buckets_add_up() {
         let metrics = Metrics::default();
         metrics.turn("Pod", Duration::from_millis(3), false, 2);
-        metrics.turn("Pod", Duration::from_mins(1), true, 0);
-        metrics.write("Pod", "create-host");
+        metrics.turn("Pod", Duration::from_mins(1), true, 1);
+        let request = Request {
+            kind: "Pod",
+            action: "create",
+            side: Side::Host,
+        };
+        metrics.write(request.clone(), Duration::from_millis(15), false);
+        metrics.write(request, Duration::from_millis(1), true);
         let text = metrics.render();
+        let of_pod = "kind=\"Pod\",direction=\"to-host\",action=\"create\"";
         for line in [
+            "# TYPE vcluster_syncer_reconcile_seconds histogram",
             "vcluster_syncer_reconcile_seconds_bucket{controller=\"Pod\",le=\"0.002\"} 0",
             "vcluster_syncer_reconcile_seconds_bucket{controller=\"Pod\",le=\"0.005\"} 1",
             "vcluster_syncer_reconcile_seconds_bucket{controller=\"Pod\",le=\"+Inf\"} 2",
             "vcluster_syncer_reconcile_errors_total{controller=\"Pod\"} 1",
-            "vcluster_syncer_writes_total{controller=\"Pod\",step=\"create-host\"} 1",
+            "vcluster_syncer_queue_length{controller=\"Pod\"} 1",
+            &format!("vcluster_syncer_write_seconds_bucket{{{of_pod},le=\"0.002\"}} 1"),
+            &format!("vcluster_syncer_write_seconds_count{{{of_pod}}} 2"),
+            &format!("vcluster_syncer_write_errors_total{{{of_pod}}} 1"),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

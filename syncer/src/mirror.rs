@@ -106,18 +106,15 @@ pub(crate) async fn show<K: Synced>(
     status: Option<Value>,
     shown: Option<&K>,
 ) -> Result<(), write::Error> {
-    let kind = <K as k8s_openapi::Resource>::KIND;
     let wanted = plan::stamped(wanted);
     let shown_json = shown.map_or(Value::Null, as_json);
     let is_applied = shown.is_some_and(|shown| {
         shown.annotations().get(labels::APPLIED) == wanted.annotations().get(labels::APPLIED)
     });
     if !is_applied || !cover::covers(&shown_json, &as_json(&wanted)) {
-        clusters.metrics.write(kind, "apply-virtual");
         clusters.on_virtual.own(&wanted).await?;
     }
     if let Some(status) = status.filter(|status| !cover::covers(&shown_json, status)) {
-        clusters.metrics.write(kind, "patch-virtual");
         let key = ObjectKey::of(&wanted);
         clusters
             .on_virtual
@@ -129,8 +126,6 @@ pub(crate) async fn show<K: Synced>(
 
 /// Deletes a virtual object that shows nothing any more.
 pub(crate) async fn hide<K: Synced>(clusters: &Clusters, shown: &K) -> Result<(), write::Error> {
-    let kind = <K as k8s_openapi::Resource>::KIND;
-    clusters.metrics.write(kind, "delete-virtual");
     let uid = shown.uid().unwrap_or_default();
     clusters
         .on_virtual

@@ -118,7 +118,6 @@ impl Nodes {
                     return Ok(Outcome::After(left));
                 }
                 debug!(node = name, "no longer in use");
-                self.clusters.metrics.write("Node", "delete-virtual");
                 let uid = shown.uid().unwrap_or_default();
                 self.clusters
                     .on_virtual

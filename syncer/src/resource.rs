@@ -84,6 +84,8 @@ pub struct ClusterFacts {
     pub api: IpAddr,
     /// The host account of the tenant's pods.
     pub workload_service_account: String,
+    /// The image that puts a pod's own names into its `/etc/hosts`; none where that is not wanted.
+    pub hosts_image: Option<String>,
     /// What is synced.
     pub sync: config::Sync,
     /// What owns the tenant's objects that are in no namespace of the host.
@@ -97,6 +99,10 @@ impl From<&SyncConfig> for ClusterFacts {
             dns: config.coredns_image.is_some().then_some(config.dns_address),
             api: config.api_address,
             workload_service_account: config.workload_service_account.clone(),
+            hosts_image: config
+                .syncer_image
+                .clone()
+                .filter(|_| config.sync.to_host.pods.rewrite_hosts.enabled),
             sync: config.sync.clone(),
             owner: config
                 .host_namespace_uid
@@ -262,6 +268,7 @@ pub(crate) mod tests {
     pub(crate) fn translation() -> Translation {
         let mut config = config();
         config.coredns_image = Some("coredns".to_owned());
+        config.syncer_image = Some("syncer".to_owned());
         config.host_namespace_uid = Some("uid-of-namespace".to_owned());
         Translation {
             names: names(),

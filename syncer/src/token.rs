@@ -150,7 +150,6 @@ impl Tokens {
             return Ok(Outcome::After(renew_in));
         }
         let secret = self.mint(holder, &pod, &key, requests).await?;
-        self.clusters.metrics.write("Token", "apply-host");
         self.clusters
             .on_host
             .own(&secret)
@@ -163,7 +162,6 @@ impl Tokens {
     }
 
     async fn delete(&self, holder: &Holder, key: &ObjectKey, secret: &Secret) -> Result<(), Error> {
-        self.clusters.metrics.write("Token", "delete-host");
         let uid = secret.uid().unwrap_or_default();
         self.clusters
             .on_host

@@ -110,9 +110,6 @@ impl Volumes {
         let patch = json!({"metadata": {"uid": shown.uid(), "finalizers": null}});
         let key = ObjectKey::of(shown);
         self.clusters
-            .metrics
-            .write("PersistentVolume", "patch-virtual");
-        self.clusters
             .on_virtual
             .merge::<PersistentVolume>(&key, Merge::Plain(&patch), None)
             .await

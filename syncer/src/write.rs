@@ -4,7 +4,8 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use http::StatusCode;
@@ -16,10 +17,16 @@ use kube::{
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use crate::{labels, object_key::ObjectKey, resource::Synced, unknown_fields};
+use crate::{
+    labels,
+    metrics::{self, Metrics},
+    object_key::ObjectKey,
+    resource::Synced,
+    unknown_fields,
+};
 
 /// One of the two clusters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     /// The virtual cluster.
     Virtual,
@@ -49,6 +56,7 @@ pub enum Merge<'a> {
 pub struct Writer {
     client: Client,
     side: Side,
+    metrics: Arc<Metrics>,
     /// Fields that this side's version of Kubernetes does not know, by kind.
     unknown: Mutex<HashMap<String, HashSet<Vec<String>>>>,
 }
@@ -93,6 +101,13 @@ impl Error {
             .is_some_and(|status| status.code == code.as_u16())
     }
 
+    /// Does the server not know the resource at all, as one of an older version?
+    pub fn is_unknown_resource(&self) -> bool {
+        // A path that nobody handles is answered in plain text, not with a status that has a reason.
+        let is_no_object = |status: &Status| status.reason != "NotFound";
+        self.is(StatusCode::NOT_FOUND) && self.status().is_some_and(is_no_object)
+    }
+
     /// Was the write meant for another state, or another object of the name, than is there?
     pub fn is_stale(&self) -> bool {
         // A merge patch that names another uid is taken for an attempt to change it.
@@ -103,7 +118,7 @@ impl Error {
                 .any(|cause| cause.field == "metadata.uid")
         };
         self.is(StatusCode::CONFLICT)
-            || self.is(StatusCode::NOT_FOUND)
+            || self.is(StatusCode::NOT_FOUND) && !self.is_unknown_resource()
             || self.status().is_some_and(is_other_uid)
     }
 
@@ -113,15 +128,17 @@ impl Error {
         self.is(StatusCode::UNPROCESSABLE_ENTITY)
             || self.is(StatusCode::FORBIDDEN)
             || self.is(StatusCode::BAD_REQUEST)
+            || self.is_unknown_resource()
     }
 }
 
 impl Writer {
-    /// Writes to `side` with `client`.
-    pub fn new(client: Client, side: Side) -> Self {
+    /// Writes to `side` with `client`, and counts in `metrics`.
+    pub fn new(client: Client, side: Side, metrics: &Arc<Metrics>) -> Self {
         Self {
             client,
             side,
+            metrics: Arc::clone(metrics),
             unknown: Mutex::default(),
         }
     }
@@ -301,10 +318,18 @@ impl Writer {
         key: &ObjectKey,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<(), Error> {
+        let start = Instant::now();
         let result = match request {
             Ok(request) => self.client.request::<IgnoredAny>(request).await.map(|_| ()),
             Err(error) => Err(kube::Error::BuildRequest(error)),
         };
+        let request = metrics::Request {
+            kind: <K as k8s_openapi::Resource>::KIND,
+            action,
+            side: self.side,
+        };
+        self.metrics
+            .write(request, start.elapsed(), result.is_err());
         result.map_err(|source| self.error::<K>(action, key.clone(), source))
     }
 

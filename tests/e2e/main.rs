@@ -13,6 +13,7 @@ mod life;
 mod nodes;
 mod own_host;
 mod pods;
+mod policies;
 mod reaper;
 mod relay;
 mod services;

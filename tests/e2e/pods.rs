@@ -5,7 +5,7 @@ use e2e::{gone, output_of, soon, start};
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, LogParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use vcluster_fixtures::pods::{shell, sleeper};
@@ -87,7 +87,7 @@ async fn a_pod_made_again_under_its_name_is_another_pod(
 
     let second = host_pods(&cluster).get(&host_name).await?;
     ensure!(first.uid() != second.uid());
-    let said = pods.logs("web", &kube::api::LogParams::default()).await?;
+    let said = pods.logs("web", &LogParams::default()).await?;
     ensure!(said == "second\n", "the log says {said:?}");
     Ok(())
 }
@@ -187,6 +187,11 @@ async fn pods_of_a_stateful_set_come_back_under_their_names(
     wait::until(&pods, "db-0", is_new_and_ready, soon("ready again")).await?;
     let name = command::output(&pods, "db-0", ["hostname"]).await?;
     ensure!(name.trim() == "db-0", "it calls itself {name:?}");
+    let hosts = command::output(&pods, "db-0", ["cat", "/etc/hosts"]).await?;
+    ensure!(
+        hosts.contains("\tdb-0.db.default.svc.cluster.local\tdb-0\n"),
+        "its hosts file says {hosts:?}"
+    );
     Ok(())
 }
 
@@ -211,5 +216,51 @@ async fn a_pod_that_cannot_be_placed_says_why_to_the_tenant(
             })
     };
     wait::until(&pods, "nowhere", is_unschedulable, soon("unschedulable")).await?;
+    Ok(())
+}
+
+#[vcluster_test(distro = "k8s")]
+async fn a_running_pod_is_debugged_and_resized(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    let image = cluster.image(Component::Shell).await?;
+    let pods: Api<Pod> = Api::default_namespaced(client);
+    let mut pod = serde_json::to_value(sleeper("web", &image))?;
+    pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "10m"}});
+    start(&pods, &serde_json::from_value(pod)?).await?;
+
+    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "debugger", "image": image,
+        "targetContainerName": "main", "command": ["sh", "-c", "echo looking; exec sleep 1000000"]}]}});
+    let parameters = PatchParams::default();
+    pods.patch_ephemeral_containers("web", &parameters, &Patch::Strategic(debugger))
+        .await?;
+    let is_debugged = |pod: Option<&Pod>| {
+        let status = pod.and_then(|pod| pod.status.as_ref());
+        status
+            .and_then(|status| status.ephemeral_container_statuses.as_ref())
+            .is_some_and(|all| {
+                let states = all.iter().filter_map(|one| one.state.as_ref());
+                states.into_iter().any(|state| state.running.is_some())
+            })
+    };
+    wait::until(&pods, "web", is_debugged, soon("debugged")).await?;
+    let of_debugger = LogParams {
+        container: Some("debugger".to_owned()),
+        ..LogParams::default()
+    };
+    let said = pods.logs("web", &of_debugger).await?;
+    ensure!(said == "looking\n", "the debugger said {said:?}");
+
+    let larger = json!({"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "20m"}}}]}});
+    pods.patch_resize("web", &parameters, &Patch::Strategic(larger))
+        .await?;
+    let is_larger = |pod: Option<&Pod>| {
+        let spec = pod.and_then(|pod| pod.spec.as_ref());
+        spec.and_then(|spec| spec.containers[0].resources.as_ref()?.requests.as_ref())
+            .is_some_and(|requests| requests["cpu"].0 == "20m")
+    };
+    let host_name = cluster.host_key("default", "web").name;
+    wait::until(&host_pods(&cluster), &host_name, is_larger, soon("larger")).await?;
     Ok(())
 }

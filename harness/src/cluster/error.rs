@@ -64,6 +64,9 @@ pub enum Cause {
     /// A Secret of a running cluster is not what it should be.
     #[error("the credentials cannot be read")]
     Credentials(#[from] pki::SecretError),
+    /// What is to be synced does not go together.
+    #[error("the choice of what is synced is not valid")]
+    Sync(#[from] vcluster_syncer::config::Error),
     /// A configuration file.
     #[error("could not write a configuration file")]
     Yaml(#[from] serde_yaml_ng::Error),

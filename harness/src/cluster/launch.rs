@@ -212,6 +212,7 @@ impl Launch<'_> {
             host_namespace_uid: made.metadata.uid.clone(),
             cluster_domain: self.options.domain.clone(),
             coredns_image: self.images.get(&Component::Coredns).cloned(),
+            syncer_image: self.images.get(&Component::Syncer).cloned(),
             sync: self.options.sync.clone(),
             ..SyncConfig::new(cluster, namespace, claim.api_address, claim.dns_address)
         }

@@ -27,4 +27,5 @@ pub use error::{Cause, Error, Step};
 pub use names::InvalidName;
 pub use phases::{Phase, Phases};
 pub use record::{ClusterRecord, ListError, list};
+pub use vcluster_syncer::config::Sync;
 pub use virtual_cluster::VirtualCluster;

@@ -35,6 +35,8 @@ pub(super) async fn start(
 ) -> Result<VirtualCluster, Failure> {
     let names = Names::new(&options.name, &options.namespace);
     let names = names.map_err(Failure::at(Step::Namespace))?;
+    let choice = options.sync.check();
+    choice.map_err(Failure::at(Step::Objects))?;
     let request = options
         .version
         .unwrap_or_else(|| options.distro.default_version());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tracing::warn;
+use vcluster_syncer::config::Sync;
 
 use super::{
     argument::{ArgumentError, Given, Need},
@@ -102,6 +103,9 @@ impl SharedHost {
         }
         if let Some(text) = test.spec.version {
             builder = builder.version(text.parse()?);
+        }
+        if let Some(text) = test.spec.sync {
+            builder = builder.sync(Sync::from_yaml(text)?);
         }
         Ok(builder)
     }

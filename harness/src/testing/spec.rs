@@ -25,6 +25,8 @@ pub struct TestSpec {
     pub keep: Option<Keep>,
     /// How many nodes the host must have that run pods.
     pub nodes: Option<usize>,
+    /// The text of a file that says what is synced; the usual when absent.
+    pub sync: Option<&'static str>,
     /// Distro and version of this test and of the others of its matrix; empty without a matrix.
     pub matrix: &'static [Cell],
     /// The kind of runtime the test runs on.
@@ -71,6 +73,7 @@ impl TestSpec {
             timeout: DEFAULT_TIMEOUT,
             keep: None,
             nodes: None,
+            sync: None,
             matrix: &[],
             flavor: Flavor::MultiThread,
             worker_threads: None,
@@ -110,6 +113,13 @@ impl TestSpec {
     #[must_use]
     pub const fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = Some(nodes);
+        self
+    }
+
+    /// Sets [`sync`](Self::sync).
+    #[must_use]
+    pub const fn sync(mut self, text: &'static str) -> Self {
+        self.sync = Some(text);
         self
     }
 

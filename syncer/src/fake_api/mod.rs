@@ -36,6 +36,9 @@ pub(crate) struct FakeApi {
     changed: Arc<watch::Sender<u64>>,
 }
 
+/// The plain text that a server answers where it knows no such resource.
+pub(crate) const UNHANDLED: &str = "404 page not found";
+
 /// What it answers with: a value, or a stream of them.
 type Sent = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -366,6 +369,12 @@ fn respond(code: StatusCode, value: &Value) -> Response<Sent> {
 }
 
 fn refuse(refusal: &Refusal) -> Response<Sent> {
+    if refusal.message == UNHANDLED {
+        let body = Full::new(Bytes::from(UNHANDLED)).boxed_unsync();
+        let mut response = Response::new(body);
+        *response.status_mut() = refusal.code;
+        return response;
+    }
     let reason = refusal
         .code
         .canonical_reason()

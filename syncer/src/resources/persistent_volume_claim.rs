@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::{ObjectKey, metadata::tests::meta, resource::tests::translation};
 
-    fn claim_with(more: Value) -> PersistentVolumeClaim {
+    fn claim_with(more: &Value) -> PersistentVolumeClaim {
         let mut spec = json!({
             "accessModes": ["ReadWriteOnce"],
             "resources": {"requests": {"storage": "1Gi"}},
@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn claim() -> PersistentVolumeClaim {
-        claim_with(json!({}))
+        claim_with(&json!({}))
     }
 
     /// As the binder leaves it.
@@ -271,7 +271,7 @@ mod tests {
         "spec.dataSource"
     )]
     fn a_tenant_cannot_reach_for_the_hosts_volumes(#[case] spec: Value, #[case] expected: &str) {
-        match decide(Some(claim_with(spec)), None) {
+        match decide(Some(claim_with(&spec)), None) {
             Err(TranslateError::Unsupported { field, .. }) => assert_eq!(field, expected),
             other => panic!("{other:?}"),
         }
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn what_a_tenant_adds_later_does_not_reach_for_them_either() {
-        let reaching = claim_with(json!({"volumeName": "of-the-host", "selector": {}}));
+        let reaching = claim_with(&json!({"volumeName": "of-the-host", "selector": {}}));
         let spec = twin(&reaching).spec.unwrap();
         assert_eq!((spec.volume_name, spec.selector), (None, None));
     }
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_clone_is_of_the_tenants_own_claim() {
         let source = json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "first"}});
-        let spec = twin(&claim_with(source)).spec.unwrap();
+        let spec = twin(&claim_with(&source)).spec.unwrap();
         assert_eq!(spec.data_source.unwrap().name, "first-x-default-x-test");
     }
 
@@ -325,7 +325,7 @@ mod tests {
             let host = PersistentVolumeClaims::to_host(&claim, &cx)?;
             Ok::<_, TranslateError>(host.spec.unwrap().storage_class_name)
         };
-        let fast = claim_with(json!({"storageClassName": "fast"}));
+        let fast = claim_with(&json!({"storageClassName": "fast"}));
         assert_eq!(
             class(fast),
             Ok(Some("vcluster-fast-x-vcluster-test-x-test".to_owned()))

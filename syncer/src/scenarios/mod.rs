@@ -5,6 +5,7 @@ mod classes;
 mod content;
 mod model;
 mod pods;
+mod pods_in_life;
 mod policies;
 mod quiet;
 mod services;

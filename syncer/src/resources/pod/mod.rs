@@ -5,8 +5,11 @@ mod affinity;
 mod dns;
 mod downward_api;
 mod env;
+mod ephemeral;
+pub mod hosts;
 mod life;
 mod references;
+mod resize;
 mod status;
 pub mod tokens;
 mod translate;
@@ -61,11 +64,14 @@ impl ResourceSyncer for Pods {
                 .unwrap_or_default(),
             ..Surroundings::default()
         };
-        if let Some(node) = host.as_deref().and_then(node_of) {
+        let node = host.as_deref().and_then(node_of);
+        if let Some(node) = node {
             let key = ObjectKey::cluster_scoped(node);
             around.has_virtual_node = caches.nodes.on_virtual.get(&key).is_some();
-        } else {
-            // What only matters at birth.
+        }
+        let is_debugged = |host: &Pod| !ephemeral::missing(&pod, host).is_empty();
+        if node.is_none() || host.as_deref().is_some_and(is_debugged) {
+            // What only matters when containers are born.
             around.services = caches
                 .services
                 .on_virtual

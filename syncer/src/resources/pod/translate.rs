@@ -9,7 +9,7 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 use super::{
-    affinity, dns, downward_api, env, update,
+    affinity, dns, downward_api, env, hosts, resize, update,
     volumes::{self, Owner},
 };
 use crate::{
@@ -40,6 +40,7 @@ pub(super) fn metadata_to_host(pod: &Pod, cx: &Translation) -> Result<ObjectMeta
         annotations.insert(key.to_owned(), value);
     }
     annotations.insert(labels::OBJECT_KIND.to_owned(), metadata::kind_of::<Pod>());
+    annotations.insert(labels::RESOURCES.to_owned(), resize::digest(pod));
     if let Some(kind) = owner_kind(pod) {
         annotations.insert(labels::POD_OWNER_KIND.to_owned(), kind.to_owned());
     }
@@ -107,6 +108,9 @@ fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> PodSpec {
             .unwrap_or_else(|| hostname(&name)),
     );
     host.subdomain = None;
+    if let Some(image) = hosts::image(pod, spec, cx) {
+        hosts::rewrite(&mut host, &namespace, spec, image, &cx.facts.domain);
+    }
     host.host_aliases
         .get_or_insert_default()
         .push(api_server_alias(&cx.facts));

@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{status, translate};
+use super::{ephemeral, resize, status, translate};
 use crate::{
     labels,
     plan::Step,
@@ -39,12 +39,18 @@ pub(super) fn steps(
         patch: guarded(Value::Object(patch)),
         subresource: None,
     });
+    // Before the annotation that says what the host has heard of.
+    let resize = resize::step(object, host);
     let gates = gates(object, host);
     let gates = (!gates.is_empty()).then(|| Step::PatchHost {
         patch: guarded(json!({"status": {"conditions": gates}})),
         subresource: Some("status"),
     });
-    Ok(main.into_iter().chain(gates).collect())
+    let ephemeral = ephemeral::step(object, host, cx);
+    Ok([resize, main, gates, ephemeral]
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 /// Writes down which keys come from the virtual pod, so that one that goes there goes on the host.

@@ -1,0 +1,227 @@
+//! What is synced: the part of the configuration that a user writes.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, explain};
+
+/// What is synced, by direction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Sync {
+    /// From the virtual cluster to the host.
+    pub to_host: ToHost,
+    /// From the host to the virtual cluster.
+    pub from_host: FromHost,
+}
+
+/// What goes to the host. Pods, services and their endpoints always do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ToHost {
+    /// Pods.
+    pub pods: Pods,
+    /// Config maps.
+    pub config_maps: Content,
+    /// Secrets.
+    pub secrets: Content,
+    /// Volume claims. Their volumes appear in the virtual cluster.
+    pub persistent_volume_claims: Switch,
+    /// Storage classes, under other names.
+    pub storage_classes: Switch,
+    /// Ingresses.
+    pub ingresses: Switch,
+    /// Network policies.
+    pub network_policies: Switch,
+    /// Disruption budgets of pods.
+    pub pod_disruption_budgets: Switch,
+    /// Priority classes, under other names and below the host's own.
+    pub priority_classes: Switch,
+    /// Service accounts, which the tenant's pods then run under.
+    pub service_accounts: Switch,
+}
+
+impl Default for ToHost {
+    fn default() -> Self {
+        Self {
+            pods: Pods::default(),
+            config_maps: Content::default(),
+            secrets: Content::default(),
+            persistent_volume_claims: Switch::ON,
+            storage_classes: Switch::OFF,
+            ingresses: Switch::OFF,
+            network_policies: Switch::OFF,
+            pod_disruption_budgets: Switch::OFF,
+            priority_classes: Switch::OFF,
+            service_accounts: Switch::OFF,
+        }
+    }
+}
+
+/// How pods go to the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Pods {
+    /// Pods with a subdomain, such as those of stateful sets, find their own full name in `/etc/hosts`.
+    pub rewrite_hosts: Switch,
+}
+
+impl Default for Pods {
+    fn default() -> Self {
+        Self {
+            rewrite_hosts: Switch::ON,
+        }
+    }
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Switch {
+    /// It is done.
+    pub enabled: bool,
+}
+
+impl Switch {
+    /// Done.
+    pub const ON: Self = Self { enabled: true };
+    /// Not done.
+    pub const OFF: Self = Self { enabled: false };
+}
+
+/// How much of a kind goes to the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Content {
+    /// All objects, not only those that a pod uses.
+    pub all: bool,
+}
+
+/// What comes from the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct FromHost {
+    /// Nodes.
+    pub nodes: Nodes,
+    /// Events about synced objects.
+    pub events: Switch,
+    /// Storage classes.
+    pub storage_classes: Switch,
+    /// Ingress classes.
+    pub ingress_classes: Switch,
+    /// Priority classes, whose names pods may then carry to the host.
+    pub priority_classes: Switch,
+    /// Runtime classes.
+    pub runtime_classes: Switch,
+}
+
+impl Default for FromHost {
+    fn default() -> Self {
+        Self {
+            nodes: Nodes::default(),
+            events: Switch::ON,
+            storage_classes: Switch::OFF,
+            ingress_classes: Switch::OFF,
+            priority_classes: Switch::OFF,
+            runtime_classes: Switch::OFF,
+        }
+    }
+}
+
+/// Which nodes the tenant sees.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Nodes {
+    /// All of them, not only those that carry the tenant's pods.
+    pub all: bool,
+}
+
+/// A file that says what is synced, and nothing else.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    sync: Sync,
+}
+
+impl Sync {
+    /// Reads what is synced from YAML: a mapping with the one key `sync`.
+    ///
+    /// # Errors
+    /// Names an unknown key and the known one nearest to it, or what does not go together.
+    pub fn from_yaml(text: &str) -> Result<Self, Error> {
+        let File { sync } = serde_yaml_ng::from_str(text).map_err(explain)?;
+        sync.check()?;
+        Ok(sync)
+    }
+
+    /// Says what does not go together.
+    ///
+    /// # Errors
+    /// Names the first kind that is to go both ways.
+    pub fn check(&self) -> Result<(), Error> {
+        let (to_host, from_host) = (&self.to_host, &self.from_host);
+        for (kind, there, back) in [
+            (
+                "storageClasses",
+                to_host.storage_classes,
+                from_host.storage_classes,
+            ),
+            (
+                "priorityClasses",
+                to_host.priority_classes,
+                from_host.priority_classes,
+            ),
+        ] {
+            if there.enabled && back.enabled {
+                return Err(Error::BothWays { kind });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_as_usual() {
+        let sync = Sync::from_yaml("sync: {toHost: {ingresses: {enabled: true}}}").unwrap();
+        let mut expected = Sync::default();
+        expected.to_host.ingresses.enabled = true;
+        assert_eq!(sync, expected);
+        assert!(expected.to_host.persistent_volume_claims.enabled);
+        assert_eq!(Sync::from_yaml("{}").unwrap(), Sync::default());
+    }
+
+    #[rstest]
+    #[case::at_the_top("synch: {}", "synch", "sync")]
+    #[case::further_down("sync: {toHost: {ingress: {}}}", "ingress", "ingresses")]
+    fn an_unknown_key_names_the_nearest(
+        #[case] text: &str,
+        #[case] unknown: &str,
+        #[case] expected: &str,
+    ) {
+        match Sync::from_yaml(text).unwrap_err() {
+            Error::UnknownKey { key, nearest, .. } => {
+                assert_eq!((key.as_str(), nearest.as_str()), (unknown, expected));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[rstest]
+    #[case::storage("storageClasses")]
+    #[case::priority("priorityClasses")]
+    fn a_class_goes_one_way(#[case] kind: &str) {
+        let text = format!(
+            "sync: {{toHost: {{{kind}: {{enabled: true}}}}, fromHost: {{{kind}: {{enabled: true}}}}}}"
+        );
+        match Sync::from_yaml(&text).unwrap_err() {
+            Error::BothWays { kind: found } => assert_eq!(found, kind),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What is wrong with a configuration.
+
+use std::{io, path::PathBuf};
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file is not readable.
+    #[error("could not read the configuration {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key that nobody knows.
+    #[error("unknown key `{key}` in the configuration; did you mean `{nearest}`?")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The known key that reads most alike.
+        nearest: String,
+        /// Where it stands.
+        source: serde_yaml_ng::Error,
+    },
+    /// A kind that is to go both ways.
+    #[error("`{kind}` cannot go to the host and come from it as well: switch one of them off")]
+    BothWays {
+        /// The kind, as the configuration calls it.
+        kind: &'static str,
+    },
+    /// Not a configuration.
+    #[error("the configuration is not valid")]
+    Parse(#[from] serde_yaml_ng::Error),
+}
+
+/// Names the known key that an unknown one most likely stands for.
+pub(super) fn explain(source: serde_yaml_ng::Error) -> Error {
+    // serde knows the list of valid keys but gives it in words only.
+    let text = source.to_string();
+    let Some((_, rest)) = text.split_once("unknown field `") else {
+        return Error::Parse(source);
+    };
+    let mut quoted = rest.split('`').step_by(2).map(str::to_owned);
+    let Some(key) = quoted.next() else {
+        return Error::Parse(source);
+    };
+    let known = rest.split('`').skip(2).step_by(2);
+    let nearest = known.max_by(|a, b| {
+        let similarity =
+            |known: &str| strsim::jaro_winkler(&key.to_lowercase(), &known.to_lowercase());
+        similarity(a).total_cmp(&similarity(b))
+    });
+    match nearest {
+        Some(nearest) => Error::UnknownKey {
+            nearest: nearest.to_owned(),
+            key,
+            source,
+        },
+        None => Error::Parse(source),
+    }
+}

@@ -1,0 +1,12 @@
+//! What a syncer must know of its cluster. The harness writes it into a file; the part that says what is
+//! synced is the user's.
+
+mod choice;
+mod error;
+mod file;
+
+pub use choice::{Content, FromHost, Nodes, Pods, Switch, Sync, ToHost};
+pub use error::Error;
+pub use file::SyncConfig;
+#[cfg(test)]
+pub(crate) use file::tests;

@@ -1,0 +1,116 @@
+//! What changes while a pod runs: containers to debug it, and what its containers may use.
+
+use http::StatusCode;
+use k8s_openapi::api::{
+    core::v1::{Pod, Secret},
+    events::v1::Event,
+};
+use serde_json::{Value, json};
+
+use super::world::{HOST, TEAM, World, config_map, host_name, pod, secret};
+use crate::fake_api::UNHANDLED;
+
+/// A pod with these resources, and whatever comes to be.
+fn pod_with(cpu: &str) -> Pod {
+    let mut pod = pod("web");
+    let resources = json!({"requests": {"cpu": cpu}});
+    pod.spec.as_mut().unwrap().containers[0].resources = serde_json::from_value(resources).unwrap();
+    pod
+}
+
+async fn running(world: &World) {
+    world.on_virtual.put(&pod_with("1"));
+    world.run_pod("web").await;
+    world.settle().await;
+}
+
+fn resize(world: &World, cpu: &str) {
+    world.on_virtual.edit::<Pod>(TEAM, "web", |pod| {
+        pod.spec.as_mut().unwrap().containers[0].resources =
+            pod_with(cpu).spec.unwrap().containers[0].resources.clone();
+    });
+}
+
+fn cpu(pod: &Pod) -> Value {
+    let value = serde_json::to_value(pod).unwrap();
+    value["spec"]["containers"][0]["resources"]["requests"]["cpu"].clone()
+}
+
+#[tokio::test]
+async fn a_container_to_debug_with_comes_after_what_it_needs() {
+    let world = World::awake().await;
+    running(&world).await;
+    world.on_virtual.put(&secret("key"));
+    let debugger = json!([{"name": "debugger", "image": "shell", "targetContainerName": "main",
+        "envFrom": [{"secretRef": {"name": "key"}}]}]);
+    world.on_virtual.edit::<Pod>(TEAM, "web", |pod| {
+        pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(debugger).unwrap();
+    });
+    let is_debugged = |pod: &Pod| pod.spec.as_ref().unwrap().ephemeral_containers.is_some();
+    let host = host_name("web");
+    let twin = world
+        .on_host
+        .wait_for_object::<Pod>(HOST, &host, is_debugged)
+        .await;
+    let container = &twin.spec.unwrap().ephemeral_containers.unwrap()[0];
+    assert_eq!(container.target_container_name.as_deref(), Some("main"));
+    let source = container.env_from.as_ref().unwrap()[0].secret_ref.clone();
+    let secret = source.unwrap().name;
+    assert!(world.on_host.get::<Secret>(HOST, &secret).is_some());
+    world.settle().await;
+}
+
+#[tokio::test]
+async fn a_running_container_is_resized() {
+    let world = World::awake().await;
+    running(&world).await;
+    resize(&world, "2");
+    let host = host_name("web");
+    let is_larger = |pod: &Pod| cpu(pod) == "2";
+    world
+        .on_host
+        .wait_for_object::<Pod>(HOST, &host, is_larger)
+        .await;
+    world.settle().await;
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_resize_says_so_and_all_else_goes_on() {
+    let world = World::awake().await;
+    running(&world).await;
+    for _ in 0..2 {
+        world
+            .on_host
+            .refuse_change(&host_name("web"), StatusCode::NOT_FOUND, UNHANDLED);
+    }
+    resize(&world, "2");
+    let event = world
+        .on_virtual
+        .wait_for("a warning", |cluster| {
+            let mut events = cluster.list::<Event>();
+            events.pop().ok_or_else(String::new)
+        })
+        .await;
+    assert_eq!(event.regarding.unwrap().name.as_deref(), Some("web"));
+    world.on_virtual.put(&config_map("other", "red"));
+    let is_larger = |pod: &Pod| cpu(pod) == "2";
+    world
+        .on_host
+        .wait_for_object::<Pod>(HOST, &host_name("web"), is_larger)
+        .await;
+}
+
+#[tokio::test]
+async fn what_the_hosts_admission_gives_a_pod_is_left_to_it() {
+    let world = World::awake().await;
+    running(&world).await;
+    let host = host_name("web");
+    world.on_host.edit::<Pod>(HOST, &host, |pod| {
+        let resources = json!({"requests": {"cpu": "1"}, "limits": {"cpu": "4"}});
+        pod.spec.as_mut().unwrap().containers[0].resources =
+            serde_json::from_value(resources).unwrap();
+    });
+    let writes = world.on_host.writes();
+    world.settle().await;
+    assert_eq!(world.on_host.writes(), writes);
+}

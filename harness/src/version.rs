@@ -40,6 +40,13 @@ pub struct ParseVersionError {
 }
 
 impl KubernetesVersion {
+    /// The version that a server says it is, such as `v1.34.2` or, of a distro, `v1.34.2+k3s1`.
+    pub fn of_build(text: &str) -> Option<Self> {
+        let text = text.strip_prefix('v')?;
+        let end = text.find(['+', '-']).unwrap_or(text.len());
+        text[..end].parse().ok()
+    }
+
     /// `major.minor`, such as `1.34`.
     pub fn minor_name(&self) -> String {
         format!("{}.{}", self.major, self.minor)
@@ -148,6 +155,17 @@ mod tests {
     #[case::oldest("oldest", VersionRequest::Oldest)]
     fn a_request_is_read(#[case] text: &str, #[case] expected: VersionRequest) {
         assert_eq!(text.parse(), Ok(expected));
+    }
+
+    #[rstest]
+    #[case::upstream("v1.34.2", Some("1.34.2"))]
+    #[case::a_distro("v1.34.2+k3s1", Some("1.34.2"))]
+    #[case::before_a_release("v1.36.0-rc.1+k0s.0", Some("1.36.0"))]
+    #[case::another_program("3.6.5", None)]
+    #[case::nothing("", None)]
+    fn a_server_says_its_version(#[case] text: &str, #[case] expected: Option<&str>) {
+        let expected = expected.map(|text| text.parse().unwrap());
+        assert_eq!(KubernetesVersion::of_build(text), expected);
     }
 
     #[rstest]

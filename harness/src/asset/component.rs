@@ -65,6 +65,18 @@ impl Component {
             Self::K0s => "k0s",
         }
     }
+
+    /// Is it another image for another Kubernetes version?
+    pub fn is_kubernetes(self) -> bool {
+        matches!(
+            self,
+            Self::KubeApiserver
+                | Self::KubeControllerManager
+                | Self::KubeScheduler
+                | Self::K3s
+                | Self::K0s
+        )
+    }
 }
 
 impl fmt::Display for Component {

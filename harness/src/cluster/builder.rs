@@ -152,10 +152,16 @@ impl VirtualClusterBuilder {
         .await
     }
 
-    pub(super) fn describe(&self, version: KubernetesVersion, range: IpNet) -> ControlPlane {
+    pub(super) fn describe(
+        &self,
+        version: KubernetesVersion,
+        range: IpNet,
+        names: &[String],
+    ) -> ControlPlane {
         let cx = ControlPlaneContext {
             service_range: range,
             domain: &self.domain,
+            names,
             scheduling: self.scheduling,
         };
         self.distro.control_plane(version, &cx)

@@ -5,7 +5,7 @@ use std::{fmt, io, time::Duration};
 use ipnet::IpNet;
 
 use super::{DeleteError, InvalidName, ListError, control_plane::ContainerFailure};
-use crate::{asset, host, pki};
+use crate::{asset, host, pki, version::KubernetesVersion};
 
 /// A step of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -145,6 +145,18 @@ pub enum Cause {
         limit: Duration,
         /// What was last seen.
         last_seen: String,
+    },
+    /// The image holds another version than its name promises.
+    #[error(
+        "the API server says that it is {found}, but Kubernetes {asked} was asked for: {images} is another version"
+    )]
+    OtherVersion {
+        /// The version that was asked for.
+        asked: KubernetesVersion,
+        /// What the API server says of itself.
+        found: String,
+        /// The images of the control plane that are of a Kubernetes version.
+        images: String,
     },
     /// The kubeconfig that was made is not usable.
     #[error("the kubeconfig is not usable")]

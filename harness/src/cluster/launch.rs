@@ -1,6 +1,8 @@
 //! The steps of a start, in their order. Everything that is made lies in the namespace or is owned by
 //! it, so deleting the namespace undoes every step.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Service};
@@ -15,7 +17,7 @@ use super::{
     control_plane::{Watch, account_exists, api_ready, syncer_ready},
     delete::wait_until_gone,
     endpoint::Endpoint,
-    error::{Cause, Failure, Step},
+    error::{Cause, Failure, Step, request},
     names::Names,
     objects::{self, Exposure, Images},
     phases::{Phase, Phases},
@@ -27,7 +29,7 @@ use crate::{
     deadline::Deadline,
     distro::ControlPlane,
     host::HostCluster,
-    pki::{self, Pki, ServerNames},
+    pki::{Pki, ServerNames},
     version::KubernetesVersion,
 };
 
@@ -81,15 +83,22 @@ impl Launch<'_> {
             host: &self.client,
             names: self.names,
             exposure: self.exposure(),
-            api_port: self.options.describe(self.version, self.range).api_port,
+            api_port: self
+                .options
+                .describe(self.version, self.range, &[])
+                .api_port,
         };
         let claim = self.within(claimant.claim(self.range, self.options.slice_bits));
         let claim = claim.await.map_err(Failure::at(Step::Address))?;
         phases.pass(Phase::Address);
 
-        let pki = self.pki(&claim).map_err(Failure::at(Step::Objects))?;
+        let nodes = self.host.addresses_for_sans();
+        let names = self.server_names(&claim, &nodes);
         let range = claim.addressing.range();
-        let control_plane = self.options.describe(self.version, range);
+        let control_plane = self
+            .options
+            .describe(self.version, range, &names.alternatives());
+        let pki = Pki::generate(names, Timestamp::now()).map_err(Failure::at(Step::Objects))?;
         let objects = Box::pin(self.objects(namespace, &claim, &control_plane, &pki));
         let made = self.within(objects).await;
         made.map_err(Failure::at(Step::Objects))?;
@@ -108,8 +117,7 @@ impl Launch<'_> {
         created.map_err(Failure::at(Step::Objects))?;
         let connection = self.within(self.connect(&made)).await;
         let connection = connection.map_err(Failure::at(Step::Connect))?;
-        self.wait(&connection, made.control_plane.ready_path, phases)
-            .await?;
+        self.wait(&connection, &made.control_plane, phases).await?;
         Ok(connection)
     }
 
@@ -153,7 +161,7 @@ impl Launch<'_> {
     async fn wait(
         &self,
         connection: &Connection,
-        ready_path: &str,
+        control_plane: &ControlPlane,
         phases: &mut Phases,
     ) -> Result<(), Failure> {
         let seen = Sightings::default();
@@ -163,12 +171,17 @@ impl Launch<'_> {
         let cluster = connection
             .impatient_client()
             .map_err(Failure::at(Step::ControlPlane))?;
-        let ready = api_ready(&cluster, ready_path, &seen);
+        let ready = api_ready(&cluster, control_plane.ready_path, &seen);
         watch
             .until(remaining("the API server"), phases, ready)
             .await
             .map_err(Failure::at(Step::ControlPlane))?;
         phases.pass(Phase::Ready);
+
+        let found = self
+            .within(self.check_version(&cluster, control_plane))
+            .await;
+        found.map_err(Failure::at(Step::ControlPlane))?;
 
         let account = account_exists(&cluster, &seen);
         watch
@@ -188,6 +201,32 @@ impl Launch<'_> {
         Ok(())
     }
 
+    /// An image is taken for what its name says; here it says for itself.
+    async fn check_version(
+        &self,
+        cluster: &Client,
+        control_plane: &ControlPlane,
+    ) -> Result<(), Cause> {
+        let answer = cluster.apiserver_version().await;
+        let answer = answer.map_err(request("ask the API server for its version"))?;
+        if KubernetesVersion::of_build(&answer.git_version) == Some(self.version) {
+            return Ok(());
+        }
+        let components = control_plane
+            .containers
+            .iter()
+            .map(|container| container.image);
+        let images: Vec<_> = components
+            .filter(|component| component.is_kubernetes())
+            .filter_map(|component| self.images.get(&component).cloned())
+            .collect();
+        Err(Cause::OtherVersion {
+            asked: self.version,
+            found: answer.git_version,
+            images: images.join(" or "),
+        })
+    }
+
     /// A client of the host that reports what goes wrong instead of trying again.
     async fn impatient_host(&self) -> Result<Client, Cause> {
         let mut config = self.host.config().await?;
@@ -195,15 +234,14 @@ impl Launch<'_> {
         Client::try_from(config).map_err(Cause::Client)
     }
 
-    fn pki(&self, claim: &Claim) -> Result<Pki, pki::Error> {
-        let names = ServerNames {
+    fn server_names<'a>(&'a self, claim: &Claim, nodes: &'a [IpAddr]) -> ServerNames<'a> {
+        ServerNames {
             cluster: self.names.cluster(),
             namespace: self.names.namespace(),
             domain: &self.options.domain,
             service: claim.api_address,
-            nodes: &self.host.addresses_for_sans(),
-        };
-        Pki::generate(names, Timestamp::now())
+            nodes,
+        }
     }
 
     fn sync_config(&self, made: &Namespace, claim: &Claim) -> SyncConfig {

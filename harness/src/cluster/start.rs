@@ -44,7 +44,7 @@ pub(super) async fn start(
     let version = version.map_err(Failure::at(Step::Images))?;
     let range = host.service_range().await;
     let range = range.map_err(Failure::at(Step::Host))?;
-    let described = options.describe(version, range);
+    let described = options.describe(version, range, &[]);
     let components = described.containers.iter().map(|container| container.image);
     let (images, archives) = images(components, version, assets).await?;
 

@@ -9,6 +9,9 @@ pub struct ControlPlaneContext<'a> {
     pub service_range: IpNet,
     /// The DNS domain inside it.
     pub domain: &'a str,
+    /// The names and addresses under which its API server answers, for distros that make their own
+    /// certificates.
+    pub names: &'a [String],
     /// Who binds pods to nodes.
     pub scheduling: Scheduling,
 }

@@ -13,8 +13,9 @@ pub struct ControlPlane {
     pub containers: Vec<Container>,
     /// Files of its own in [`Volume::Config`], by name.
     pub files: BTreeMap<&'static str, String>,
-    /// The user and group that all of them run as; the image's own when absent.
-    pub user: Option<i64>,
+    /// The user and group of the syncer and of every container that is not root: the syncer's relay
+    /// serves its own user and root, and nobody else.
+    pub user: i64,
     /// The port on which the API is served.
     pub api_port: u16,
     /// The path that answers 200 once the API may be used.
@@ -36,8 +37,22 @@ pub struct Container {
     pub environment: BTreeMap<&'static str, String>,
     /// What it sees of the pod's volumes.
     pub mounts: Vec<Mount>,
+    /// What it may do on its node.
+    #[serde(skip_serializing_if = "Privileges::is_none")]
+    pub privileges: Privileges,
     /// What it is promised by the host's scheduler.
     pub requests: Requests,
+}
+
+/// What a container may do on its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Privileges {
+    /// It runs as root rather than as [`ControlPlane::user`].
+    pub root: bool,
+    /// The capabilities that it keeps.
+    pub capabilities: &'static [&'static str],
+    /// It may write to its own file system, and not only to its volumes.
+    pub writable_files: bool,
 }
 
 /// A volume in a container.
@@ -73,6 +88,22 @@ pub struct Requests {
     pub cpu_millis: u32,
     /// Mebibytes of memory.
     pub memory_mib: u32,
+}
+
+/// The user of distroless images that is nobody in particular.
+pub(super) const NOBODY: i64 = 65532;
+
+impl Privileges {
+    /// None at all.
+    pub const NONE: Self = Self {
+        root: false,
+        capabilities: &[],
+        writable_files: false,
+    };
+
+    fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
 }
 
 impl Volume {

@@ -3,33 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Container, ControlPlane, ControlPlaneContext, Distro, Requests, Scheduling, Volume, egress,
+    Container, ControlPlane, ControlPlaneContext, Distro, NOBODY, Privileges, Requests, Scheduling,
+    Volume, controllers, egress,
 };
 use crate::{asset::Component, version::KubernetesVersion};
 
 /// Upstream Kubernetes in its official images.
 #[derive(Debug, Clone, Copy)]
 pub struct K8s;
-
-/// The user of distroless images that is nobody in particular.
-const NONROOT: i64 = 65532;
-
-/// Controllers that would do the host's work: the host has the nodes, their addresses, their disks,
-/// and the last word on evictions.
-const HOST_CONTROLLERS: &[&str] = &[
-    "cloud-node-lifecycle-controller",
-    "node-ipam-controller",
-    "node-lifecycle-controller",
-    "persistentvolume-attach-detach-controller",
-    "persistentvolume-binder-controller",
-    "persistentvolume-expander-controller",
-    "taint-eviction-controller",
-    "ttl-controller",
-];
-
-/// Controllers of the same kind that came later: the minor version that brought them, and the name.
-/// An older program refuses to start when it is told to leave out what it does not know.
-const LATER_HOST_CONTROLLERS: &[(u32, &str)] = &[(33, "device-taint-eviction-controller")];
 
 impl Distro for K8s {
     fn name(&self) -> &'static str {
@@ -48,7 +29,7 @@ impl Distro for K8s {
         ControlPlane {
             containers,
             files: [(egress::FILE, egress::configuration())].into(),
-            user: Some(NONROOT),
+            user: NOBODY,
             api_port: 6443,
             ready_path: "/readyz",
         }
@@ -80,6 +61,7 @@ fn etcd() -> Container {
         ),
         environment: BTreeMap::new(),
         mounts: vec![Volume::Data.mount()],
+        privileges: Privileges::NONE,
         requests: Requests {
             cpu_millis: 20,
             memory_mib: 48,
@@ -130,6 +112,7 @@ fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
             Volume::Config.mount(),
             Volume::Run.mount(),
         ],
+        privileges: Privileges::NONE,
         requests: Requests {
             cpu_millis: 50,
             memory_mib: 256,
@@ -141,38 +124,23 @@ fn controller_manager(version: KubernetesVersion) -> Container {
     let mut command = command(
         "kube-controller-manager",
         &[
-            "--kubeconfig=/pki/controller-manager.conf",
             "--service-account-private-key-file=/pki/sa.key",
             "--root-ca-file=/pki/ca.crt",
             "--cluster-signing-cert-file=/pki/ca.crt",
             "--cluster-signing-key-file=/pki/ca.key",
-            "--allocate-node-cidrs=false",
-            "--leader-elect=false",
-            // With accounts of their own, controllers start four seconds later.
-            "--use-service-account-credentials=false",
-            // Nobody else is on this API server; the usual 20 requests a second are felt in tests.
-            "--kube-api-qps=200",
-            "--kube-api-burst=400",
             // Nobody reads its metrics, and a self-signed certificate costs time.
             "--secure-port=0",
         ],
     );
-    let later = LATER_HOST_CONTROLLERS
-        .iter()
-        .filter(|(since, _)| *since <= version.minor)
-        .map(|(_, name)| name);
-    let left_out: Vec<_> = HOST_CONTROLLERS
-        .iter()
-        .chain(later)
-        .map(|name| format!("-{name}"))
-        .collect();
-    command.push(format!("--controllers=*,{}", left_out.join(",")));
+    let settings = controllers::settings(version).into_iter();
+    command.extend(settings.map(|(name, value)| format!("--{name}={value}")));
     Container {
         name: "kube-controller-manager",
         image: Component::KubeControllerManager,
         command,
         environment: BTreeMap::new(),
         mounts: vec![Volume::Pki.mount()],
+        privileges: Privileges::NONE,
         requests: Requests {
             cpu_millis: 20,
             memory_mib: 96,
@@ -194,6 +162,7 @@ fn scheduler() -> Container {
         ),
         environment: BTreeMap::new(),
         mounts: vec![Volume::Pki.mount()],
+        privileges: Privileges::NONE,
         requests: Requests {
             cpu_millis: 10,
             memory_mib: 48,

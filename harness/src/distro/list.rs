@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ControlPlane, ControlPlaneContext, k8s::K8s};
+use super::{ControlPlane, ControlPlaneContext, K0s, K3s, K8s};
 use crate::version::{KubernetesVersion, VersionRequest};
 
 /// A flavour of control plane. Pure: it describes, others act.
@@ -26,7 +26,7 @@ pub trait Distro: fmt::Debug + Send + Sync {
 /// The distro when the user names none.
 pub const DEFAULT: &dyn Distro = &K8s;
 
-const ALL: &[&dyn Distro] = &[&K8s];
+const ALL: &[&dyn Distro] = &[&K8s, &K3s, &K0s];
 
 /// A distro that nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(error.nearest, "k8s");
         assert_eq!(
             error.to_string(),
-            "there is no distro `K8S`; did you mean `k8s`? (known: k8s)"
+            "there is no distro `K8S`; did you mean `k8s`? (known: k8s, k3s, k0s)"
         );
     }
 }

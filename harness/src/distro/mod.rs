@@ -4,14 +4,21 @@
 
 mod context;
 mod control_plane;
+mod controllers;
 mod egress;
+mod k0s;
+mod k3s;
 mod k8s;
 mod list;
 
 pub use context::{ControlPlaneContext, Scheduling};
-pub use control_plane::{Container, ControlPlane, Mount, Requests, Volume};
+pub use control_plane::{Container, ControlPlane, Mount, Privileges, Requests, Volume};
+pub use k0s::K0s;
+pub use k3s::K3s;
 pub use k8s::K8s;
 pub use list::{DEFAULT, Distro, UnknownDistro, all, find};
+
+use control_plane::NOBODY;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What holds for every distro in every version, and the descriptions themselves.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::LazyLock};
 
 use super::*;
 use crate::{
@@ -10,10 +10,20 @@ use crate::{
 
 const MINORS: std::ops::RangeInclusive<u32> = 31..=36;
 
+fn names() -> &'static [String] {
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        ["kubernetes.default.svc", "10.96.17.1"]
+            .map(str::to_owned)
+            .into()
+    });
+    &NAMES
+}
+
 fn context(scheduling: Scheduling) -> ControlPlaneContext<'static> {
     ControlPlaneContext {
         service_range: "10.96.17.0/24".parse().unwrap(),
         domain: "cluster.local",
+        names: names(),
         scheduling,
     }
 }
@@ -62,6 +72,63 @@ fn a_scheduler_comes_only_when_asked_for() {
 }
 
 #[test]
+fn a_distro_in_one_program_leaves_its_scheduler_out_unless_asked_for() {
+    for (distro, word) in [
+        (&K3s as &dyn Distro, "--disable-scheduler"),
+        (&K0s, "kube-scheduler"),
+    ] {
+        let is_left_out = |scheduling| {
+            let control_plane = distro.control_plane(version(34), &context(scheduling));
+            let mut words = words(&control_plane);
+            words.any(|found| found == word)
+        };
+        assert!(is_left_out(Scheduling::Host), "{distro:?}");
+        assert!(!is_left_out(Scheduling::Virtual), "{distro:?}");
+    }
+}
+
+#[test]
+fn controllers_of_the_host_are_left_out_by_every_distro() {
+    for (name, control_plane) in descriptions() {
+        for word in ["-taint-eviction-controller", "-node-lifecycle-controller"] {
+            assert!(
+                words(&control_plane).any(|found| found == word),
+                "{name}: {word}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_distro_that_makes_its_own_certificates_is_told_the_names() {
+    for distro in [&K3s as &dyn Distro, &K0s] {
+        let control_plane = distro.control_plane(version(34), &context(Scheduling::Host));
+        for name in names() {
+            assert!(
+                words(&control_plane).any(|word| word == name),
+                "{distro:?}: {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_a_container_of_root_has_capabilities() {
+    for (name, control_plane) in descriptions() {
+        for container in &control_plane.containers {
+            let Privileges {
+                root, capabilities, ..
+            } = container.privileges;
+            assert!(
+                root || capabilities.is_empty(),
+                "{name}: {}",
+                container.name
+            );
+        }
+    }
+}
+
+#[test]
 fn names_of_containers_are_distinct_and_leave_room_for_the_syncer() {
     for (name, control_plane) in descriptions() {
         let names: HashSet<_> = control_plane.containers.iter().map(|c| c.name).collect();
@@ -94,26 +161,45 @@ fn every_configuration_that_is_named_exists() {
 #[test]
 fn the_api_server_uses_the_relay_and_the_slice() {
     for (name, control_plane) in descriptions() {
-        let words: Vec<_> = control_plane
-            .containers
-            .iter()
-            .flat_map(|container| container.command.iter())
-            .collect();
         for needle in ["/config/egress.yaml", "10.96.17.0/24"] {
-            assert!(words.iter().any(|word| word.contains(needle)), "{name}");
+            assert!(words(&control_plane).any(|word| word == needle), "{name}");
         }
     }
+}
+
+/// Whatever a container is told, on its command line or in a file of the distro.
+fn words(control_plane: &ControlPlane) -> impl Iterator<Item = &str> {
+    let lines = control_plane
+        .containers
+        .iter()
+        .flat_map(|container| &container.command);
+    lines
+        .chain(control_plane.files.values())
+        .flat_map(|text| split(text))
+}
+
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || "=,\"';".contains(c))
+}
+
+/// A script names files of a kind by a variable.
+fn is_pattern(file: &str) -> bool {
+    file.contains('$')
 }
 
 #[track_caller]
 fn check_files(directory: &str, exists: impl Fn(&ControlPlane, &str) -> bool) {
     for (name, control_plane) in descriptions() {
-        for container in &control_plane.containers {
-            for word in &container.command {
-                let Some((_, file)) = word.split_once(directory) else {
-                    continue;
-                };
+        for word in words(&control_plane) {
+            if let Some(file) = word.strip_prefix(directory)
+                && !is_pattern(file)
+            {
                 assert!(exists(&control_plane, file), "{name}: {word}");
+            }
+        }
+        for container in &control_plane.containers {
+            let mut words = container.command.iter().flat_map(|text| split(text));
+            if let Some(word) = words.find(|word| word.starts_with(directory)) {
                 let is_mounted = container
                     .mounts
                     .iter()

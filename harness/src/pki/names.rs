@@ -55,6 +55,14 @@ impl ServerNames<'_> {
         addresses
     }
 
+    /// All of them as text.
+    pub fn alternatives(&self) -> Vec<String> {
+        let addresses = self.addresses().into_iter();
+        let mut all = self.dns();
+        all.extend(addresses.map(|address| address.to_string()));
+        all
+    }
+
     pub(super) fn into_alternatives(self) -> Result<Vec<SanType>, rcgen::Error> {
         let names = self.dns().into_iter();
         names

@@ -24,7 +24,7 @@ use super::config::SYNC_FILE;
 use crate::{
     asset::Component,
     cluster::names::{CONTROL_PLANE, Names},
-    distro::{self, ControlPlane, Mount, Requests, Volume},
+    distro::{self, ControlPlane, Mount, Privileges, Requests, Volume},
 };
 
 /// The references under which the host has the images.
@@ -78,7 +78,7 @@ fn pod(names: &Names, control_plane: &ControlPlane, images: &Images) -> PodSpec 
     let mut containers: Vec<_> = control_plane
         .containers
         .iter()
-        .map(|container| described(container, control_plane, images))
+        .map(|container| described(container, images))
         .collect();
     containers.push(syncer(images));
     PodSpec {
@@ -88,10 +88,10 @@ fn pod(names: &Names, control_plane: &ControlPlane, images: &Images) -> PodSpec 
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         node_selector: Some([("kubernetes.io/os".to_owned(), "linux".to_owned())].into()),
-        security_context: control_plane.user.map(|user| PodSecurityContext {
+        security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
-            run_as_user: Some(user),
-            run_as_group: Some(user),
+            run_as_user: Some(control_plane.user),
+            run_as_group: Some(control_plane.user),
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
                 ..SeccompProfile::default()
@@ -103,11 +103,7 @@ fn pod(names: &Names, control_plane: &ControlPlane, images: &Images) -> PodSpec 
     }
 }
 
-fn described(
-    container: &distro::Container,
-    control_plane: &ControlPlane,
-    images: &Images,
-) -> Container {
+fn described(container: &distro::Container, images: &Images) -> Container {
     let environment: Vec<_> = container
         .environment
         .iter()
@@ -121,7 +117,7 @@ fn described(
         command: Some(container.command.clone()),
         env: (!environment.is_empty()).then_some(environment),
         volume_mounts: Some(container.mounts.iter().map(mount).collect()),
-        security_context: control_plane.user.map(|_| unprivileged()),
+        security_context: Some(security(container.privileges)),
         ..started(container.name, container.image, container.requests, images)
     }
 }
@@ -147,7 +143,7 @@ fn syncer(images: &Images) -> Container {
             ..ContainerPort::default()
         }]),
         volume_mounts: Some(mounts),
-        security_context: Some(unprivileged()),
+        security_context: Some(security(Privileges::NONE)),
         ..started("syncer", Component::Syncer, SYNCER_REQUESTS, images)
     }
 }
@@ -176,13 +172,22 @@ fn started(name: &str, component: Component, requests: Requests, images: &Images
     }
 }
 
-fn unprivileged() -> SecurityContext {
+fn security(privileges: Privileges) -> SecurityContext {
+    let Privileges {
+        root,
+        capabilities,
+        writable_files,
+    } = privileges;
+    let kept = capabilities.iter().map(|&name| name.to_owned()).collect();
     SecurityContext {
         allow_privilege_escalation: Some(false),
-        read_only_root_filesystem: Some(true),
+        read_only_root_filesystem: Some(!writable_files),
+        run_as_user: root.then_some(0),
+        run_as_group: root.then_some(0),
+        run_as_non_root: root.then_some(false),
         capabilities: Some(Capabilities {
             drop: Some(vec!["ALL".to_owned()]),
-            ..Capabilities::default()
+            add: (!capabilities.is_empty()).then_some(kept),
         }),
         ..SecurityContext::default()
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     asset::Component,
     cluster::names::{CONTROL_PLANE, Names},
-    distro::{self, ControlPlane, ControlPlaneContext, Scheduling},
+    distro::{self, ControlPlane, ControlPlaneContext, Distro as _, Scheduling},
     owner::Owner,
     pki::{Access as Credentials, Pki, ServerNames},
 };
@@ -28,6 +28,7 @@ fn control_plane() -> ControlPlane {
     let cx = ControlPlaneContext {
         service_range: "10.96.17.0/24".parse().unwrap(),
         domain: "cluster.local",
+        names: &[],
         scheduling: Scheduling::Host,
     };
     distro::DEFAULT.control_plane("1.34.2".parse().unwrap(), &cx)
@@ -61,6 +62,40 @@ fn pki() -> Pki {
 #[test]
 fn the_control_plane_is_as_recorded() {
     insta::assert_yaml_snapshot!(stateful_set(&names(), &control_plane(), &images()));
+}
+
+#[test]
+fn a_container_that_must_be_root_is_no_more_than_it_needs() {
+    let cx = ControlPlaneContext {
+        service_range: "10.96.17.0/24".parse().unwrap(),
+        domain: "cluster.local",
+        names: &[],
+        scheduling: Scheduling::Host,
+    };
+    let k0s = distro::K0s.control_plane("1.34.2".parse().unwrap(), &cx);
+    let set = stateful_set(&names(), &k0s, &images());
+    let pod = set.spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.security_context.unwrap().run_as_user, Some(65532));
+    let security: Vec<_> = pod
+        .containers
+        .into_iter()
+        .map(|container| (container.name, container.security_context.unwrap()))
+        .collect();
+    let [(_, root), (_, syncer)] = &security[..] else {
+        panic!("k0s and the syncer, not {security:?}");
+    };
+    assert_eq!(
+        (root.run_as_user, root.run_as_non_root),
+        (Some(0), Some(false))
+    );
+    let capabilities = root.capabilities.clone().unwrap();
+    assert_eq!(capabilities.drop, Some(vec!["ALL".to_owned()]));
+    assert_eq!(capabilities.add.map(|kept| kept.len()), Some(6));
+    assert_eq!(root.allow_privilege_escalation, Some(false));
+    assert_eq!(
+        (syncer.run_as_user, syncer.read_only_root_filesystem),
+        (None, Some(true))
+    );
 }
 
 #[test]

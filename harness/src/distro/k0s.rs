@@ -1,0 +1,213 @@
+//! k0s: one program that unpacks, configures and supervises the upstream ones.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    Container, ControlPlane, ControlPlaneContext, Distro, Mount, NOBODY, Privileges, Requests,
+    Scheduling, Volume, controllers, egress,
+};
+use crate::{asset::Component, version::KubernetesVersion};
+
+/// k0s in its official image, with kine and `SQLite`.
+///
+/// A cluster of it differs from upstream's in a namespace `k0s-autopilot` that is always there, and in
+/// its rejecting anonymous requests even for health.
+#[derive(Debug, Clone, Copy)]
+pub struct K0s;
+
+const CONFIG: &str = "k0s.yaml";
+const USERS: &str = "passwd";
+
+/// Puts the authorities where k0s looks for them, in files of its own: it changes their owners. With a
+/// certificate but no key it would replace the authority without a word. The names of our authorities
+/// are those with which it makes its own certificates anew at every start.
+const SCRIPT: &str = r#"set -eu
+pki=/var/lib/k0s/pki
+mkdir -p -m 0751 "$pki"
+for authority in ca front-proxy-ca; do
+  cp "/pki/$authority.crt" "/pki/$authority.key" "$pki/"
+  chmod 0644 "$pki/$authority.crt"
+  chmod 0640 "$pki/$authority.key"
+done
+cp /pki/sa.key /pki/sa.pub "$pki/"
+chmod 0640 "$pki/sa.key"
+chmod 0644 "$pki/sa.pub"
+exec k0s "$@"
+"#;
+
+/// What it runs beside the API server, the controller manager and the store. A name that it does not
+/// know is an error.
+const COMPONENTS: &[&str] = &[
+    "applier-manager",
+    "autopilot",
+    "control-api",
+    "coredns",
+    "csr-approver",
+    "endpoint-reconciler",
+    "helm",
+    "konnectivity-server",
+    "kube-proxy",
+    "metrics-server",
+    "network-provider",
+    "node-role",
+    "system-rbac",
+    "windows-node",
+    "worker-config",
+];
+
+/// Those that can only be left out since a minor version. The `update-prober` of older releases is
+/// there and asks nothing within the life of a test.
+const LATER_COMPONENTS: &[(u32, &str)] = &[(34, "update-prober")];
+
+/// For the owners of files and for processes of other users.
+const CAPABILITIES: &[&str] = &[
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "KILL",
+    "SETGID",
+    "SETUID",
+];
+
+/// The users that k0s starts its programs as.
+const PROGRAM_USERS: &[&str] = &[
+    "etcd",
+    "konnectivity-server",
+    "kube-apiserver",
+    "kube-scheduler",
+];
+
+impl Distro for K0s {
+    fn name(&self) -> &'static str {
+        "k0s"
+    }
+
+    fn control_plane(
+        &self,
+        version: KubernetesVersion,
+        cx: &ControlPlaneContext<'_>,
+    ) -> ControlPlane {
+        ControlPlane {
+            containers: vec![controller(version, cx)],
+            files: [
+                (egress::FILE, egress::configuration()),
+                (CONFIG, configuration(version, cx)),
+                (USERS, users()),
+            ]
+            .into(),
+            user: NOBODY,
+            api_port: 6443,
+            ready_path: "/readyz",
+        }
+    }
+}
+
+fn controller(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container {
+    let command = [
+        "/bin/sh",
+        "-c",
+        SCRIPT,
+        "k0s",
+        "controller",
+        "--config=/config/k0s.yaml",
+    ];
+    let mut command: Vec<_> = command.map(str::to_owned).into();
+    command.push(format!(
+        "--disable-components={}",
+        left_out(version, cx.scheduling).join(",")
+    ));
+    Container {
+        name: "k0s",
+        image: Component::K0s,
+        command,
+        environment: BTreeMap::new(),
+        mounts: vec![
+            Volume::Pki.mount(),
+            Volume::Config.mount(),
+            Volume::Run.mount(),
+            // The programs that it unpacks beside it need not be in memory twice.
+            Mount {
+                volume: Volume::Data,
+                file: None,
+                path: "/var/lib/k0s/db",
+            },
+            Mount {
+                volume: Volume::Config,
+                file: Some(USERS),
+                path: "/etc/passwd",
+            },
+        ],
+        privileges: Privileges {
+            root: true,
+            capabilities: CAPABILITIES,
+            writable_files: true,
+        },
+        requests: Requests {
+            cpu_millis: 90,
+            memory_mib: 450,
+        },
+    }
+}
+
+fn left_out(version: KubernetesVersion, scheduling: Scheduling) -> Vec<&'static str> {
+    let later = LATER_COMPONENTS
+        .iter()
+        .filter(|(since, _)| *since <= version.minor)
+        .map(|(_, name)| *name);
+    let scheduler = (scheduling == Scheduling::Host).then_some("kube-scheduler");
+    let mut names: Vec<_> = COMPONENTS
+        .iter()
+        .copied()
+        .chain(later)
+        .chain(scheduler)
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn configuration(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> String {
+    let controllers: serde_json::Map<_, _> = controllers::settings(version)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .collect();
+    let configuration = json!({
+        "apiVersion": "k0s.k0sproject.io/v1beta1",
+        "kind": "ClusterConfig",
+        "metadata": { "name": "k0s" },
+        "spec": {
+            "api": {
+                "port": 6443,
+                "sans": cx.names,
+                "extraArgs": {
+                    "egress-selector-config-file": egress::PATH,
+                    // The syncer says where the API server is, for all distros alike.
+                    "endpoint-reconciler-type": "none",
+                },
+            },
+            "controllerManager": { "extraArgs": controllers },
+            "network": {
+                "provider": "custom",
+                // Of no consequence: the host gives pods their addresses.
+                "podCIDR": "10.244.0.0/16",
+                "serviceCIDR": cx.service_range.to_string(),
+                "clusterDomain": cx.domain,
+            },
+            "storage": { "type": "kine" },
+            "telemetry": { "enabled": false },
+        },
+    });
+    serde_yaml_ng::to_string(&configuration).expect("text and numbers have a form in YAML")
+}
+
+/// All of them are the user of the syncer, whose relay serves no other.
+fn users() -> String {
+    let mut lines = vec!["root:x:0:0:root:/root:/bin/sh".to_owned()];
+    lines.extend(
+        PROGRAM_USERS
+            .iter()
+            .map(|name| format!("{name}:x:{NOBODY}:{NOBODY}::/var/lib/k0s:/sbin/nologin")),
+    );
+    lines.join("\n") + "\n"
+}

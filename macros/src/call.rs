@@ -16,30 +16,31 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The call that runs the function at `path` as the test of this name.
+    /// The statements that run the function at `path` as the test of this name.
     pub(crate) fn expand(&self, test: &Ident, cell: &Cell, path: &TokenStream) -> TokenStream {
         let harness = &self.harness();
         let specification = self.specification(test, cell);
         let kinds = kinds(self.function);
-        // Spanned at the type, so that a type that cannot be asked for is shown where it stands.
-        let needs = kinds
-            .iter()
-            .map(|kind| quote_spanned!(kind.span()=> #harness::testing::needs::<#kind>()));
         // Hygienic: the user's function may be called `given`, too.
+        let slots: Vec<_> = (0..kinds.len())
+            .map(|index| Ident::new(&format!("slot_{index}"), Span::mixed_site()))
+            .collect();
         let given = Ident::new("given", Span::mixed_site());
-        let values = kinds
+        // Spanned at the type, so that a type that cannot be asked for is shown where it stands, and once.
+        let places = kinds
             .iter()
-            .map(|kind| quote_spanned!(kind.span()=> #given.next::<#kind>().await?));
-        let given = if kinds.is_empty() {
+            .map(|kind| quote_spanned!(kind.span()=> #harness::testing::slot::<#kind>()));
+        let argument = if kinds.is_empty() {
             quote!(_)
         } else {
             quote!(#given)
         };
         quote! {
+            #(let #slots = #places;)*
             #harness::testing::run(
                 #specification,
-                &[#(#needs),*],
-                async |#given| ::core::result::Result::Ok(#path(#(#values),*)),
+                &[#(#slots.need()),*],
+                async |#argument| ::core::result::Result::Ok(#path(#(#given.next(&#slots).await?),*)),
             )
         }
     }

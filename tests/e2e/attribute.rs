@@ -208,8 +208,9 @@ fn run<R: Outcome>(
     let cluster = OnceLock::new();
     let spec = change(TestSpec::new(module_path!(), name));
     let run = || {
-        testing::run(spec, &[testing::needs::<VirtualCluster>()], async |given| {
-            let made: VirtualCluster = given.next().await?;
+        let slot = testing::slot::<VirtualCluster>();
+        testing::run(spec, &[slot.need()], async |given| {
+            let made = given.next(&slot).await?;
             let client = made.client();
             cluster.get_or_init(|| made.name().to_owned());
             Ok(body(client))

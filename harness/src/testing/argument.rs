@@ -1,6 +1,6 @@
 //! The arguments of a test: asked for by type, in any order, under any name.
 
-use std::error::Error;
+use std::{error::Error, fmt, pin::Pin};
 
 use super::spec::TestInfo;
 
@@ -45,7 +45,7 @@ pub enum Need {
     note = "implement `vcluster_harness::testing::Argument` for a type of your own",
     note = "under `#[rstest]` every argument that is not rstest's own is marked `#[ignore]`"
 )]
-pub trait Argument<C = crate::cluster::VirtualCluster>: Sized {
+pub trait Argument<C = crate::cluster::VirtualCluster>: Sized + 'static {
     /// What it needs of the test's clusters.
     const NEED: Need = Need::TheCluster;
 
@@ -59,9 +59,51 @@ impl<C> Argument<C> for TestInfo {
     }
 }
 
-/// The need of an argument, with the compiler's message at its type when it cannot be one.
-pub const fn needs<T: Argument>() -> Need {
-    T::NEED
+/// The making of an argument, under way.
+type Making<'a, T> = Pin<Box<dyn Future<Output = Result<T, ArgumentError>> + 'a>>;
+
+/// The place of an argument in a test: what it needs, and how it is made. Only its making asks for
+/// [`Argument`], so that a type which is none has one error of the compiler, where it stands.
+pub struct Slot<T, C = crate::cluster::VirtualCluster> {
+    need: Need,
+    make: for<'a> fn(&'a C, &'a TestInfo) -> Making<'a, T>,
+}
+
+impl<T, C> Slot<T, C> {
+    /// The place of an argument of this type.
+    pub fn new() -> Self
+    where
+        T: Argument<C>,
+    {
+        Self {
+            need: T::NEED,
+            make: |cluster, test| Box::pin(T::of(cluster, test)),
+        }
+    }
+
+    /// What the argument needs of the test's clusters.
+    pub fn need(&self) -> Need {
+        self.need
+    }
+}
+
+impl<T: Argument<C>, C> Default for Slot<T, C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, C> fmt::Debug for Slot<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("need", &self.need)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The place of an argument in a test of virtual clusters. The attribute's expansion calls it.
+pub fn slot<T: Argument>() -> Slot<T> {
+    Slot::new()
 }
 
 /// Hands a test its arguments, one after the other. The attribute's expansion calls it.
@@ -86,9 +128,9 @@ impl<'a, C> Given<'a, C> {
     ///
     /// # Errors
     /// It cannot be made.
-    pub async fn next<T: Argument<C>>(&mut self) -> Result<T, ArgumentError> {
+    pub async fn next<T>(&mut self, slot: &Slot<T, C>) -> Result<T, ArgumentError> {
         let owner = self.owners.next().unwrap_or_default();
-        T::of(&self.clusters[owner], self.test).await
+        (slot.make)(&self.clusters[owner], self.test).await
     }
 }
 

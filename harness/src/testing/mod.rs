@@ -20,7 +20,7 @@ mod telemetry;
 mod verdict;
 
 pub use self::{
-    argument::{Argument, ArgumentError, Given, Need, needs},
+    argument::{Argument, ArgumentError, Given, Need, Slot, slot},
     backend::{Backend, CleanUpError, Explanation, SetUpError},
     current::{Current, current},
     outcome::Outcome,

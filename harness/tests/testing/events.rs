@@ -13,7 +13,7 @@ use vcluster_harness::{
     testing::{
         self, ArgumentError, Need,
         Need::{NewCluster, TheCluster},
-        Outcome, TestSpec,
+        Outcome, Slot, TestSpec,
     },
 };
 
@@ -360,13 +360,12 @@ fn a_test_called_from_a_runtime_says_so() {
 #[test]
 fn arguments_come_from_their_clusters() {
     let backend = Pretend::default();
-    let needs = [NewCluster, NewCluster, TheCluster];
+    let (cluster, client) = (Slot::<Cluster, _>::new(), Slot::<Client, _>::new());
+    let needs = [cluster.need(), cluster.need(), client.need()];
+    assert_eq!(needs, [NewCluster, NewCluster, TheCluster]);
     testing::run_on(&backend, SPEC, &needs, async |given| {
-        let (left, right) = (
-            given.next::<Cluster>().await?,
-            given.next::<Cluster>().await?,
-        );
-        let client = given.next::<Client>().await?;
+        let (left, right) = (given.next(&cluster).await?, given.next(&cluster).await?);
+        let client = given.next(&client).await?;
         Ok(async move {
             assert_eq!((left, right), (Cluster(0), Cluster(1)));
             assert_eq!(client.cluster, 1);

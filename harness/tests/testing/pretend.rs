@@ -21,13 +21,15 @@ pub(crate) use vcluster_harness::settings;
 
 /// What the expansion of the attribute names.
 pub(crate) mod testing {
-    use vcluster_harness::testing::{self as real, Argument, ArgumentError, Given, Need, Outcome};
+    use vcluster_harness::testing::{
+        self as real, Argument, ArgumentError, Given, Need, Outcome, Slot,
+    };
     pub(crate) use vcluster_harness::testing::{Flavor, TestSpec};
 
     use super::{Cluster, Pretend};
 
-    pub(crate) const fn needs<T: Argument<Cluster>>() -> Need {
-        T::NEED
+    pub(crate) fn slot<T: Argument<Cluster>>() -> Slot<T, Cluster> {
+        Slot::new()
     }
 
     #[track_caller]

@@ -1,5 +1,5 @@
 struct Guestbook;
 
 fn main() {
-    vcluster_harness::testing::needs::<Guestbook>();
+    vcluster_harness::testing::slot::<Guestbook>();
 }

@@ -49,8 +49,8 @@ pub struct Caches {
     pub namespaces: Cache<Namespace>,
     /// Volume claims.
     pub claims: Pair<PersistentVolumeClaim>,
-    /// Virtual volumes.
-    pub volumes: Cache<PersistentVolume>,
+    /// Volumes; of the host's only those that the tenant wrote.
+    pub volumes: Pair<PersistentVolume>,
     /// Service accounts.
     pub service_accounts: Pair<ServiceAccount>,
     /// Ingresses.
@@ -111,7 +111,7 @@ impl Caches {
             nodes: Pair::default(),
             namespaces: Cache::default(),
             claims: Pair::default(),
-            volumes: Cache::default(),
+            volumes: Pair::default(),
             service_accounts: Pair::default(),
             ingresses: Pair::default(),
             network_policies: Pair::default(),

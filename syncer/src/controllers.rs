@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -26,6 +26,7 @@ use crate::{
         endpoints::EndpointsOfServices,
         ingress::Ingresses,
         network_policy::NetworkPolicies,
+        persistent_volume::PersistentVolumes,
         persistent_volume_claim::PersistentVolumeClaims,
         pod::{self, Pods},
         pod_disruption_budget::PodDisruptionBudgets,
@@ -252,9 +253,14 @@ impl Others {
         let tokens = Tokens::new(clusters);
         others.add(|stop| tokens.run(stop));
         if to_host.persistent_volume_claims.enabled {
-            others.sync::<PersistentVolumeClaims>(&caches.claims);
+            let claims = others.sync::<PersistentVolumeClaims>(&caches.claims);
+            others.wake_claims(&claims);
             let volumes = Volumes::new(clusters);
             others.add(|stop| volumes.run(stop));
+        }
+        if to_host.persistent_volumes.enabled {
+            let volumes = others.sync::<PersistentVolumes>(&caches.volumes);
+            others.wake_volumes(&volumes);
         }
         if to_host.service_accounts.enabled {
             others.sync::<ServiceAccounts>(&caches.service_accounts);
@@ -289,9 +295,46 @@ impl Others {
         others
     }
 
-    fn sync<R: ResourceSyncer>(&mut self, objects: &Pair<R::Object>) {
+    fn sync<R: ResourceSyncer>(&mut self, objects: &Pair<R::Object>) -> Arc<Controller<R>> {
         let controller = Controller::<R>::new(&self.clusters, objects);
-        self.add(|stop| controller.run(stop));
+        let worker = Arc::clone(&controller);
+        self.add(|stop| worker.run(stop));
+        controller
+    }
+
+    /// Claims are for the volumes that the tenant wrote, if there are any.
+    fn wake_claims(&self, claims: &Arc<Controller<PersistentVolumeClaims>>) {
+        let (claims, weak) = (Arc::downgrade(claims), Arc::downgrade(&self.clusters));
+        let volumes = &self.clusters.caches.volumes.on_virtual;
+        volumes.subscribe(move |change| {
+            let (Some(claims), Some(clusters)) = (claims.upgrade(), weak.upgrade()) else {
+                return;
+            };
+            let is_own = |volume: &Arc<_>| !metadata::is_mirrored::<PersistentVolume>(volume);
+            let came_or_went = change.before.is_some() != change.after.is_some();
+            if came_or_went && change.newest().is_some_and(is_own) {
+                for key in clusters.caches.claims.on_virtual.keys() {
+                    claims.wake(key);
+                }
+            }
+        });
+    }
+
+    /// A volume shows the claim that it is bound to.
+    fn wake_volumes(&self, volumes: &Arc<Controller<PersistentVolumes>>) {
+        let weak = Arc::downgrade(volumes);
+        self.clusters
+            .caches
+            .claims
+            .on_virtual
+            .subscribe(move |change| {
+                let name = change
+                    .newest()
+                    .and_then(|claim| claim.spec.as_ref()?.volume_name.clone());
+                if let (Some(volumes), Some(name)) = (weak.upgrade(), name) {
+                    volumes.wake(ObjectKey::cluster_scoped(name));
+                }
+            });
     }
 
     fn mirror<K: Synced>(&mut self, objects: &Pair<K>) {

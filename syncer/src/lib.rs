@@ -17,6 +17,8 @@ mod events;
 #[cfg(test)]
 mod fake_api;
 pub mod health;
+#[cfg(test)]
+mod hostile;
 mod kubernetes_service;
 pub mod labels;
 pub mod metadata;

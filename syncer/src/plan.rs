@@ -137,7 +137,7 @@ fn push<R: ResourceSyncer>(
             });
         }
     }
-    if let Some(to) = R::to_virtual(host, object).filter(|to| to != object.as_ref()) {
+    if let Some(to) = R::to_virtual(host, object, cx).filter(|to| to != object.as_ref()) {
         steps.push(Step::PatchVirtual {
             from: Arc::clone(object),
             to: Box::new(to),

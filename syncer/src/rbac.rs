@@ -78,6 +78,7 @@ pub fn cluster_role_rules(config: &SyncConfig) -> Vec<PolicyRule> {
     rules.extend(switched_on(&shown, READ));
     // Rights cannot be limited to names that begin alike, so these are never given unasked.
     let made = [
+        (to_host.persistent_volumes, "", "persistentvolumes"),
         (to_host.storage_classes, STORAGE, "storageclasses"),
         (to_host.priority_classes, SCHEDULING, "priorityclasses"),
     ];

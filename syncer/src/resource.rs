@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt::Debug, net::IpAddr, sync::Arc};
 
 use k8s_openapi::{
-    ClusterResourceScope, NamespaceResourceScope, api::core::v1::Service,
+    ClusterResourceScope, NamespaceResourceScope,
+    api::core::v1::{PersistentVolume, PersistentVolumeClaim, Service},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Api, Client, Resource, core::Status};
@@ -32,7 +33,11 @@ pub trait ResourceSyncer: Send + Sync + 'static {
     fn to_host(object: &Self::Object, cx: &Translation) -> Result<Self::Object, TranslateError>;
 
     /// The virtual object as the host's news make it, if there is any.
-    fn to_virtual(host: &Self::Object, object: &Self::Object) -> Option<Self::Object>;
+    fn to_virtual(
+        host: &Self::Object,
+        object: &Self::Object,
+        cx: &Translation,
+    ) -> Option<Self::Object>;
 
     /// What the other functions must know of the objects around this one.
     fn surroundings(_key: &ObjectKey, _caches: &Caches) -> Surroundings {
@@ -123,6 +128,12 @@ impl From<&SyncConfig> for ClusterFacts {
 pub struct Surroundings {
     /// Labels of the object's virtual namespace.
     pub namespace_labels: BTreeMap<String, String>,
+    /// The virtual volume that the object is bound to, or names.
+    pub volume: Option<Arc<PersistentVolume>>,
+    /// The tenant wrote volumes of the object's class.
+    pub has_own_volumes: bool,
+    /// The virtual claim that the object is bound to.
+    pub claim: Option<Arc<PersistentVolumeClaim>>,
     /// Virtual services that matter to the object.
     pub services: Vec<Arc<Service>>,
     /// Another object refers to this one.

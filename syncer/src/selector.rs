@@ -32,6 +32,16 @@ pub fn to_host(selector: &LabelSelector, names: &NameTranslator, namespace: &str
     host
 }
 
+/// Translates a selector of objects in no namespace and limits it to this cluster's.
+pub fn cluster_scoped_to_host(selector: &LabelSelector, names: &NameTranslator) -> LabelSelector {
+    let mut host = translate(selector, names);
+    host.match_labels.get_or_insert_default().insert(
+        labels::MANAGED_BY.to_owned(),
+        names.managed_by_cluster_scoped(),
+    );
+    host
+}
+
 /// Translates the keys of a selector and nothing else. The caller limits it to the tenant.
 pub fn translate(selector: &LabelSelector, names: &NameTranslator) -> LabelSelector {
     LabelSelector {

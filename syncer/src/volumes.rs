@@ -45,7 +45,7 @@ impl Volumes {
             }
         });
         let weak = Arc::downgrade(&volumes);
-        clusters.caches.volumes.subscribe(move |change| {
+        clusters.caches.volumes.on_virtual.subscribe(move |change| {
             if let Some(volumes) = weak.upgrade() {
                 volumes.queue.add(change.key.name.clone());
             }
@@ -74,7 +74,10 @@ impl Volumes {
 
     async fn reconcile(&self, name: &str) -> Result<Outcome, write::Error> {
         let caches = &self.clusters.caches;
-        let shown = caches.volumes.get(&ObjectKey::cluster_scoped(name));
+        let shown = caches
+            .volumes
+            .on_virtual
+            .get(&ObjectKey::cluster_scoped(name));
         if shown
             .as_deref()
             .is_some_and(|it| !metadata::is_mirrored(it))

@@ -46,7 +46,10 @@ impl Caches {
         let (to_host, from_host) = (&self.sync.to_host, &self.sync.from_host);
         if to_host.persistent_volume_claims.enabled {
             all.extend(pair(&self.claims, Shows::Ours));
-            all.push(on_virtual(&self.volumes, trim::nothing));
+            all.push(on_virtual(&self.volumes.on_virtual, trim::nothing));
+        }
+        if to_host.persistent_volumes.enabled {
+            all.push(on_host(&self.volumes.on_host, Shows::Ours, trim::nothing));
         }
         if to_host.service_accounts.enabled {
             all.extend(pair(&self.service_accounts, Shows::Ours));

@@ -26,6 +26,8 @@ pub struct ToHost {
     pub secrets: Content,
     /// Volume claims. Their volumes appear in the virtual cluster.
     pub persistent_volume_claims: Switch,
+    /// Volumes that the tenant writes, under other names. Claims may then name or select them.
+    pub persistent_volumes: Switch,
     /// Storage classes, under other names.
     pub storage_classes: Switch,
     /// Ingresses.
@@ -47,6 +49,7 @@ impl Default for ToHost {
             config_maps: Content::default(),
             secrets: Content::default(),
             persistent_volume_claims: Switch::ON,
+            persistent_volumes: Switch::OFF,
             storage_classes: Switch::OFF,
             ingresses: Switch::OFF,
             network_policies: Switch::OFF,
@@ -175,6 +178,9 @@ impl Sync {
             if there.enabled && back.enabled {
                 return Err(Error::BothWays { kind });
             }
+        }
+        if to_host.persistent_volumes.enabled && !to_host.persistent_volume_claims.enabled {
+            return Err(Error::VolumesWithoutClaims);
         }
         Ok(())
     }

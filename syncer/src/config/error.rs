@@ -30,6 +30,11 @@ pub enum Error {
         /// The kind, as the configuration calls it.
         kind: &'static str,
     },
+    /// Volumes that nobody could claim.
+    #[error(
+        "`persistentVolumes` go to the host only with `persistentVolumeClaims`: switch those on"
+    )]
+    VolumesWithoutClaims,
     /// Not a configuration.
     #[error("the configuration is not valid")]
     Parse(#[from] serde_yaml_ng::Error),

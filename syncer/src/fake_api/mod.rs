@@ -192,6 +192,11 @@ impl FakeApi {
         self.refuse(Attempt::Change, name, code, message);
     }
 
+    /// Refuses every creation of an object whose name contains `name` from now on.
+    pub(crate) fn refuse_for_good(&self, name: &str, code: StatusCode, message: &str) {
+        self.refuse(Attempt::EveryCreation, name, code, message);
+    }
+
     fn refuse(&self, attempt: Attempt, name: &str, code: StatusCode, message: &str) {
         let refusal = Refusal::new(code, message);
         let mut store = self.store.lock().unwrap();

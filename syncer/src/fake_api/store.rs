@@ -27,6 +27,8 @@ pub(super) struct Store {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
     Creation,
+    /// As often as it is tried.
+    EveryCreation,
     Change,
 }
 
@@ -282,10 +284,16 @@ impl Store {
     }
 
     fn check_refusals(&mut self, attempt: Attempt, path: &Path) -> Result<(), Refusal> {
-        let at = self.refusals.iter().position(|(refused, name, _)| {
-            *refused == attempt && path.name.contains(name.as_str())
-        });
-        match at {
+        let is_named = |name: &String| path.name.contains(name.as_str());
+        let mut refusals = self.refusals.iter();
+        if attempt == Attempt::Creation
+            && let Some((_, _, refusal)) = refusals
+                .find(|(refused, name, _)| *refused == Attempt::EveryCreation && is_named(name))
+        {
+            return Err(refusal.clone());
+        }
+        let mut refusals = self.refusals.iter();
+        match refusals.position(|(refused, name, _)| *refused == attempt && is_named(name)) {
             Some(at) => Err(self.refusals.remove(at).2),
             None => Ok(()),
         }

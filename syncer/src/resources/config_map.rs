@@ -36,7 +36,7 @@ impl ResourceSyncer for ConfigMaps {
         })
     }
 
-    fn to_virtual(_: &ConfigMap, _: &ConfigMap) -> Option<ConfigMap> {
+    fn to_virtual(_: &ConfigMap, _: &ConfigMap, _: &Translation) -> Option<ConfigMap> {
         None
     }
 

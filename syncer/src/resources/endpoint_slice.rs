@@ -72,7 +72,7 @@ impl ResourceSyncer for EndpointSlices {
         })
     }
 
-    fn to_virtual(_: &EndpointSlice, _: &EndpointSlice) -> Option<EndpointSlice> {
+    fn to_virtual(_: &EndpointSlice, _: &EndpointSlice, _: &Translation) -> Option<EndpointSlice> {
         None
     }
 

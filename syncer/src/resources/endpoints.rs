@@ -43,7 +43,7 @@ impl ResourceSyncer for EndpointsOfServices {
         Ok(Endpoints { metadata, subsets })
     }
 
-    fn to_virtual(_: &Endpoints, _: &Endpoints) -> Option<Endpoints> {
+    fn to_virtual(_: &Endpoints, _: &Endpoints, _: &Translation) -> Option<Endpoints> {
         None
     }
 

@@ -82,7 +82,7 @@ impl ResourceSyncer for Ingresses {
         })
     }
 
-    fn to_virtual(host: &Ingress, object: &Ingress) -> Option<Ingress> {
+    fn to_virtual(host: &Ingress, object: &Ingress, _: &Translation) -> Option<Ingress> {
         let mut news = object.clone();
         let class = host
             .spec
@@ -258,7 +258,7 @@ mod tests {
         host.spec.as_mut().unwrap().ingress_class_name = Some("nginx".to_owned());
         let status = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}});
         host.status = serde_json::from_value(status).unwrap();
-        let news = Ingresses::to_virtual(&host, &ingress()).unwrap();
+        let news = Ingresses::to_virtual(&host, &ingress(), &translation()).unwrap();
         assert_eq!(news.status, host.status);
         assert_eq!(
             news.spec.unwrap().ingress_class_name.as_deref(),

@@ -52,7 +52,7 @@ impl ResourceSyncer for NetworkPolicies {
         })
     }
 
-    fn to_virtual(_: &NetworkPolicy, _: &NetworkPolicy) -> Option<NetworkPolicy> {
+    fn to_virtual(_: &NetworkPolicy, _: &NetworkPolicy, _: &Translation) -> Option<NetworkPolicy> {
         None
     }
 }

@@ -1,14 +1,21 @@
 //! Claims go to the host, which finds or makes the volume; the virtual claim shows which.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaim, PersistentVolumeClaimSpec, TypedLocalObjectReference,
+    PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec, TypedLocalObjectReference,
 };
 use kube::ResourceExt;
 
 use crate::{
-    metadata, plan,
+    caches::Caches,
+    metadata,
+    object_key::ObjectKey,
+    plan,
     plan::{Step, Twins},
-    resource::{Reference, ResourceSyncer, TranslateError, Translation},
+    resource::{Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
+    resources::persistent_volume,
+    selector,
 };
 
 /// Says that the host's binder is done with a claim.
@@ -58,16 +65,18 @@ impl ResourceSyncer for PersistentVolumeClaims {
     fn to_virtual(
         host: &PersistentVolumeClaim,
         object: &PersistentVolumeClaim,
+        cx: &Translation,
     ) -> Option<PersistentVolumeClaim> {
         let mut news = object.clone();
         let host_spec = host.spec.as_ref()?;
         let spec = news.spec.as_mut()?;
-        if spec.storage_class_name.is_none() {
+        if spec.storage_class_name.is_none() && !is_static(object, cx) {
             spec.storage_class_name
                 .clone_from(&host_spec.storage_class_name);
         }
         if host_spec.volume_name.is_some() {
-            spec.volume_name.clone_from(&host_spec.volume_name);
+            let own = cx.around.volume.as_ref().map(|volume| volume.name_any());
+            spec.volume_name = own.or_else(|| host_spec.volume_name.clone());
         }
         for key in NEWS {
             if let Some(value) = host.annotations().get(*key) {
@@ -95,17 +104,72 @@ impl ResourceSyncer for PersistentVolumeClaims {
         match (&twins.virtual_object, &twins.host_object) {
             (Some(object), _) if plan::is_deleting(object.as_ref()) => {}
             (Some(object), None) if is_bound(object) => return delete(object),
-            (Some(object), None) => refuse_choice(object)?,
+            (Some(object), None) => refuse_choice(object, cx)?,
             (Some(object), Some(host))
                 if plan::is_deleting(host.as_ref())
                     && plan::is_twin(object.as_ref(), host.as_ref()) =>
             {
                 return delete(object);
             }
+            // Its class never changes; while nothing is bound, another twin may have another one.
+            (Some(object), Some(host)) if is_of_another_class(host, object, cx)? => {
+                return Ok(plan::prune(host.as_ref()));
+            }
             _ => {}
         }
         plan::plan::<Self>(twins, cx)
     }
+
+    fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {
+        let Some(claim) = caches.claims.on_virtual.get(key) else {
+            return Surroundings::default();
+        };
+        let host = caches.claims.on_host.get(&caches.names.host_key(key));
+        let bound = host.as_deref().and_then(volume_of).map(str::to_owned);
+        let own = caches
+            .volumes
+            .on_virtual
+            .filter(|volume| !metadata::is_mirrored(volume));
+        let is_its = |volume: &&Arc<PersistentVolume>| {
+            let name = volume.name_any();
+            match &bound {
+                Some(bound) => *bound == caches.names.cluster_scoped_host_name(&name),
+                None => volume_of(&claim) == Some(&name),
+            }
+        };
+        let has_its_class = |volume: &Arc<PersistentVolume>| {
+            let class = volume
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.storage_class_name.clone());
+            class.unwrap_or_default() == class_of(&claim).unwrap_or_default()
+        };
+        Surroundings {
+            // What is bound stays bound, whatever volumes come.
+            has_own_volumes: bound.is_none() && own.iter().any(has_its_class),
+            volume: own.iter().find(is_its).cloned(),
+            ..Surroundings::default()
+        }
+    }
+}
+
+/// The volume that a claim names, whoever wrote that.
+fn volume_of(claim: &PersistentVolumeClaim) -> Option<&str> {
+    let name = claim.spec.as_ref()?.volume_name.as_deref()?;
+    (!name.is_empty()).then_some(name)
+}
+
+fn class_of(claim: &PersistentVolumeClaim) -> Option<String> {
+    claim.spec.as_ref()?.storage_class_name.clone()
+}
+
+/// Is the claim one on volumes that the tenant wrote?
+fn is_static(claim: &PersistentVolumeClaim, cx: &Translation) -> bool {
+    let chooses = claim.spec.as_ref().is_some_and(|spec| {
+        spec.selector.is_some() || spec.volume_name.is_some() && !is_bound(claim)
+    });
+    cx.facts.sync.to_host.persistent_volumes.enabled
+        && (chooses || cx.around.volume.is_some() || cx.around.has_own_volumes)
 }
 
 fn spec_to_host(
@@ -115,6 +179,11 @@ fn spec_to_host(
 ) -> Result<PersistentVolumeClaimSpec, TranslateError> {
     let namespace = object.namespace().unwrap_or_default();
     let data_source = spec.data_source.as_ref();
+    let is_static = is_static(object, cx);
+    let own = |spec: &PersistentVolumeClaimSpec| {
+        let name = spec.volume_name.as_deref()?;
+        Some(cx.names.cluster_scoped_host_name(name))
+    };
     Ok(PersistentVolumeClaimSpec {
         data_source: data_source
             .map(|source| source_to_host(source, &namespace, cx))
@@ -122,18 +191,26 @@ fn spec_to_host(
         // The same in a newer form, which the host fills in.
         data_source_ref: None,
         // The host's volumes are not the tenant's to choose from.
-        volume_name: None,
-        selector: None,
-        storage_class_name: class_to_host(spec, cx)?,
+        volume_name: own(spec).filter(|_| is_static),
+        selector: spec
+            .selector
+            .as_ref()
+            .filter(|_| is_static)
+            .map(|selector| selector::cluster_scoped_to_host(selector, &cx.names)),
+        storage_class_name: class_to_host(object, cx)?,
         ..spec.clone()
     })
 }
 
 fn class_to_host(
-    spec: &PersistentVolumeClaimSpec,
+    claim: &PersistentVolumeClaim,
     cx: &Translation,
 ) -> Result<Option<String>, TranslateError> {
-    match spec.storage_class_name.as_deref() {
+    let class = class_of(claim);
+    match class.as_deref() {
+        class if is_static(claim, cx) => {
+            Ok(Some(persistent_volume::class_to_host(class, &cx.names)))
+        }
         class if !cx.facts.sync.to_host.storage_classes.enabled => Ok(class.map(str::to_owned)),
         Some(class) => Ok(Some(cx.names.cluster_scoped_host_name(class))),
         None => Err(TranslateError::Unsupported {
@@ -141,6 +218,15 @@ fn class_to_host(
             problem: "is missing, and no storage class of this cluster is the default".to_owned(),
         }),
     }
+}
+
+fn is_of_another_class(
+    host: &PersistentVolumeClaim,
+    object: &PersistentVolumeClaim,
+    cx: &Translation,
+) -> Result<bool, TranslateError> {
+    let wanted = class_to_host(object, cx)?;
+    Ok(volume_of(host).is_none() && wanted.is_some() && wanted != class_of(host))
 }
 
 fn source_to_host(
@@ -165,11 +251,15 @@ fn is_bound(claim: &PersistentVolumeClaim) -> bool {
 }
 
 /// A volume that the tenant names would be the host's, or another tenant's.
-fn refuse_choice(claim: &PersistentVolumeClaim) -> Result<(), TranslateError> {
+fn refuse_choice(claim: &PersistentVolumeClaim, cx: &Translation) -> Result<(), TranslateError> {
+    if cx.facts.sync.to_host.persistent_volumes.enabled {
+        return Ok(());
+    }
     let unsupported = |field: &str| {
         Err(TranslateError::Unsupported {
             field: field.to_owned(),
-            problem: "chooses a volume, and volumes of the host cannot be chosen".to_owned(),
+            problem: "chooses a volume, and this cluster's volumes are not synced to the host"
+                .to_owned(),
         })
     };
     match &claim.spec {
@@ -181,14 +271,12 @@ fn refuse_choice(claim: &PersistentVolumeClaim) -> Result<(), TranslateError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
     use rstest::rstest;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{ObjectKey, metadata::tests::meta, resource::tests::translation};
+    use crate::{metadata::tests::meta, resource::tests::translation};
 
     fn claim_with(more: &Value) -> PersistentVolumeClaim {
         let mut spec = json!({
@@ -248,7 +336,7 @@ mod tests {
     #[test]
     fn the_host_finds_the_volume_and_the_tenant_sees_it() {
         let host = bound(twin(&claim()));
-        let news = PersistentVolumeClaims::to_virtual(&host, &claim()).unwrap();
+        let news = PersistentVolumeClaims::to_virtual(&host, &claim(), &translation()).unwrap();
         assert_eq!(news.annotations()[BOUND], "yes");
         assert_eq!(news.status, host.status);
         let spec = news.spec.unwrap();
@@ -311,6 +399,39 @@ mod tests {
         bigger.spec.as_mut().unwrap().resources = serde_json::from_value(resources).unwrap();
         let steps = decide(Some(bigger), Some(host)).unwrap();
         assert!(matches!(steps.as_slice(), [Step::ApplyHost { .. }]));
+    }
+
+    #[test]
+    fn volumes_of_the_tenant_may_be_chosen_under_their_hosts_names() {
+        let mut cx = translation();
+        Arc::make_mut(&mut cx.facts)
+            .sync
+            .to_host
+            .persistent_volumes
+            .enabled = true;
+        let named = claim_with(&json!({"volumeName": "mine", "storageClassName": ""}));
+        let spec = |claim| {
+            let host = PersistentVolumeClaims::to_host(claim, &cx).unwrap();
+            host.spec.unwrap()
+        };
+        let host = spec(&named);
+        let (name, class) = (
+            "vcluster-mine-x-vcluster-test-x-test",
+            "vcluster-static-x-vcluster-test-x-test",
+        );
+        assert_eq!(host.volume_name.as_deref(), Some(name));
+        assert_eq!(host.storage_class_name.as_deref(), Some(class));
+        let selecting = claim_with(&json!({"selector": {"matchLabels": {"disk": "ssd"}}}));
+        let selector = spec(&selecting).selector.unwrap().match_labels.unwrap();
+        assert_eq!(selector["disk"], "ssd");
+        assert_eq!(
+            selector[crate::labels::MANAGED_BY],
+            cx.names.managed_by_cluster_scoped()
+        );
+        // One that the host provisioned for stays as it is.
+        let host = spec(&bound(claim()));
+        assert_eq!(host.volume_name, None);
+        assert_eq!(host.storage_class_name.as_deref(), Some("standard"));
     }
 
     #[test]

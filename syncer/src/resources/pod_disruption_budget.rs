@@ -45,7 +45,11 @@ impl ResourceSyncer for PodDisruptionBudgets {
         })
     }
 
-    fn to_virtual(_: &PodDisruptionBudget, _: &PodDisruptionBudget) -> Option<PodDisruptionBudget> {
+    fn to_virtual(
+        _: &PodDisruptionBudget,
+        _: &PodDisruptionBudget,
+        _: &Translation,
+    ) -> Option<PodDisruptionBudget> {
         None
     }
 }

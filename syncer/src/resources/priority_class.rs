@@ -43,7 +43,7 @@ impl ResourceSyncer for PriorityClasses {
         })
     }
 
-    fn to_virtual(_: &PriorityClass, _: &PriorityClass) -> Option<PriorityClass> {
+    fn to_virtual(_: &PriorityClass, _: &PriorityClass, _: &Translation) -> Option<PriorityClass> {
         None
     }
 }

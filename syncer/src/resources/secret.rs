@@ -52,7 +52,7 @@ impl ResourceSyncer for Secrets {
         })
     }
 
-    fn to_virtual(_: &Secret, _: &Secret) -> Option<Secret> {
+    fn to_virtual(_: &Secret, _: &Secret, _: &Translation) -> Option<Secret> {
         None
     }
 

@@ -64,7 +64,7 @@ impl ResourceSyncer for Services {
     }
 
     /// The host's node ports and load balancers.
-    fn to_virtual(host: &Service, object: &Service) -> Option<Service> {
+    fn to_virtual(host: &Service, object: &Service, _: &Translation) -> Option<Service> {
         let mut news = object.clone();
         let host_spec = host.spec.as_ref()?;
         let spec = news.spec.as_mut()?;
@@ -186,7 +186,7 @@ mod tests {
     fn node_ports_are_the_hosts() {
         let mut host = service("NodePort");
         host.spec.as_mut().unwrap().ports.as_mut().unwrap()[0].node_port = Some(31_234);
-        let news = Services::to_virtual(&host, &service("NodePort")).unwrap();
+        let news = Services::to_virtual(&host, &service("NodePort"), &translation()).unwrap();
         assert_eq!(news.spec.unwrap().ports.unwrap()[0].node_port, Some(31_234));
     }
 
@@ -194,7 +194,7 @@ mod tests {
     fn ports_that_do_not_match_yet_wait() {
         let mut host = service("NodePort");
         host.spec.as_mut().unwrap().ports.as_mut().unwrap()[0].port = 81;
-        let news = Services::to_virtual(&host, &service("NodePort")).unwrap();
+        let news = Services::to_virtual(&host, &service("NodePort"), &translation()).unwrap();
         assert_eq!(news.spec, service("NodePort").spec);
     }
 
@@ -213,7 +213,7 @@ mod tests {
             conditions: None,
         });
         let of = |type_: &str| {
-            let news = Services::to_virtual(&host, &service(type_)).unwrap();
+            let news = Services::to_virtual(&host, &service(type_), &translation()).unwrap();
             news.status.unwrap().load_balancer
         };
         assert_eq!(of("LoadBalancer"), Some(balancer));

@@ -35,7 +35,11 @@ impl ResourceSyncer for ServiceAccounts {
         })
     }
 
-    fn to_virtual(_: &ServiceAccount, _: &ServiceAccount) -> Option<ServiceAccount> {
+    fn to_virtual(
+        _: &ServiceAccount,
+        _: &ServiceAccount,
+        _: &Translation,
+    ) -> Option<ServiceAccount> {
         None
     }
 }

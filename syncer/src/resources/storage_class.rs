@@ -40,7 +40,7 @@ impl ResourceSyncer for StorageClasses {
         })
     }
 
-    fn to_virtual(_: &StorageClass, _: &StorageClass) -> Option<StorageClass> {
+    fn to_virtual(_: &StorageClass, _: &StorageClass, _: &Translation) -> Option<StorageClass> {
         None
     }
 }

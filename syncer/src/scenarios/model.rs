@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use proptest::{prelude::*, test_runner::Config};
 
-use super::world::{HOST, TEAM, World, config_map, host_name};
+use super::{
+    trouble::{Trouble, trouble},
+    world::{HOST, TEAM, World, config_map, host_name},
+};
 use crate::labels;
 
 /// One thing that happens.
@@ -24,12 +27,8 @@ enum Act {
     Spoil { name: u8, color: u8 },
     /// Somebody deletes a twin.
     Lose { name: u8 },
-    /// The syncer ends, or begins.
-    Toggle,
-    /// Watches end and their history is lost.
-    Break,
-    /// Some time passes.
-    Rest,
+    /// Nobody asked for it.
+    Suffer(Trouble),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -40,13 +39,11 @@ fn act() -> impl Strategy<Value = Act> {
         2 => name.clone().prop_map(|name| Act::Delete { name }),
         1 => (name.clone(), 0..3u8).prop_map(|(name, color)| Act::Spoil { name, color }),
         1 => name.prop_map(|name| Act::Lose { name }),
-        1 => Just(Act::Toggle),
-        1 => Just(Act::Break),
-        2 => Just(Act::Rest),
+        4 => trouble().prop_map(Act::Suffer),
     ]
 }
 
-async fn perform(world: &mut World, is_awake: &mut bool, act: &Act) {
+async fn perform(world: &mut World, act: &Act) {
     match act {
         Act::Put {
             name,
@@ -72,19 +69,7 @@ async fn perform(world: &mut World, is_awake: &mut bool, act: &Act) {
         Act::Lose { name } => world
             .on_host
             .remove::<ConfigMap>(HOST, &host_name(&format!("map-{name}"))),
-        Act::Toggle if *is_awake => {
-            world.sleep().await;
-            *is_awake = false;
-        }
-        Act::Toggle => {
-            world.wake().await;
-            *is_awake = true;
-        }
-        Act::Break => {
-            world.on_virtual.break_watches();
-            world.on_host.break_watches();
-        }
-        Act::Rest => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+        Act::Suffer(trouble) => world.suffer(*trouble).await,
     }
 }
 
@@ -114,13 +99,10 @@ fn color(map: &ConfigMap) -> String {
 
 async fn tell(acts: &[Act]) {
     let mut world = World::awake().await;
-    let mut is_awake = true;
     for act in acts {
-        perform(&mut world, &mut is_awake, act).await;
+        perform(&mut world, act).await;
     }
-    if !is_awake {
-        world.wake().await;
-    }
+    world.rouse().await;
     let wanted = wanted(&world);
     world
         .on_host

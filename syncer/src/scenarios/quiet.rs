@@ -1,11 +1,12 @@
-//! A cluster in which nothing happens costs nothing.
+//! A cluster in which nothing happens costs nothing, and one in which nothing works costs little.
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use http::StatusCode;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use serde_json::json;
 
-use super::world::{World, config_map, meta, pod, secret};
+use super::world::{HOST, World, config_map, host_name, meta, pod, secret};
 
 #[tokio::test]
 async fn nothing_is_written_in_a_quiet_minute() {
@@ -41,4 +42,26 @@ async fn nothing_is_written_in_a_quiet_minute() {
     tokio::time::pause();
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(world.writes(), writes);
+}
+
+#[tokio::test]
+async fn what_the_host_always_refuses_is_tried_less_and_less_often() {
+    let world = World::awake().await;
+    world
+        .on_host
+        .refuse_for_good(&host_name("web"), StatusCode::FORBIDDEN, "exceeded quota");
+    world.on_virtual.put(&pod("web"));
+    world.settle().await;
+    let writes = world.on_host.writes();
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let attempts = world.on_host.writes() - writes;
+    // After 1, 2, 4, 8, 16 and 32 seconds, and then once a minute.
+    assert!((8..=16).contains(&attempts), "{attempts} attempts");
+    tokio::time::resume();
+    world.on_virtual.put(&pod("other"));
+    world
+        .on_host
+        .wait_for_object::<Pod>(HOST, &host_name("other"), |_| true)
+        .await;
 }

@@ -187,6 +187,8 @@ async fn a_tenant_that_reaches_for_a_volume_of_the_host_is_told() {
     let note = event.note.unwrap();
     assert!(note.contains("spec.volumeName"), "{note}");
     world.settle().await;
+    let shown = world.on_virtual.list::<PersistentVolume>();
+    assert!(shown.is_empty(), "a volume that nobody has is shown");
     assert!(world.on_host.list::<PersistentVolumeClaim>().is_empty());
 }
 
@@ -202,4 +204,92 @@ async fn a_volume_that_the_tenant_wrote_is_left_alone() {
     let found = world.on_virtual.get::<PersistentVolume>(None, "pvc-1");
     assert_eq!(found.as_ref(), Some(&own));
     assert!(!is_mirrored(&own));
+}
+
+#[tokio::test]
+async fn a_claim_finds_the_volume_that_the_tenant_wrote() {
+    let world = World::awake_with(|sync| sync.to_host.persistent_volumes.enabled = true).await;
+    // The claim is first, as in many manifests, and its twin is of no class of the tenant's yet.
+    let mut claim = claim("data");
+    claim.spec.as_mut().unwrap().storage_class_name = Some("manual".to_owned());
+    world.on_virtual.put(&claim);
+    world.settle().await;
+    let disk = json!({"metadata": {"name": "disk"}, "spec": {"storageClassName": "manual"}});
+    let disk: PersistentVolume = serde_json::from_value(disk).unwrap();
+    world.on_virtual.put(&disk);
+    let class = "vcluster-manual-x-vcluster-test-x-test";
+    let host_disk = "vcluster-disk-x-vcluster-test-x-test";
+    let is_of_class = |claim: &PersistentVolumeClaim| {
+        let spec = claim.spec.as_ref().unwrap();
+        spec.storage_class_name.as_deref() == Some(class)
+    };
+    let host_claim = world
+        .on_host
+        .wait_for_object(HOST, &host_name("data"), is_of_class)
+        .await;
+    world
+        .on_host
+        .wait_for_object::<PersistentVolume>(None, host_disk, |_| true)
+        .await;
+    // What the host's binder does.
+    let reference = json!({"kind": "PersistentVolumeClaim", "namespace": "vcluster-test",
+        "name": host_claim.name_any(), "uid": host_claim.uid()});
+    world
+        .on_host
+        .edit::<PersistentVolume>(None, host_disk, |disk| {
+            disk.spec.as_mut().unwrap().claim_ref = serde_json::from_value(reference).unwrap();
+            disk.status = serde_json::from_value(json!({"phase": "Bound"})).unwrap();
+        });
+    world
+        .on_host
+        .edit::<PersistentVolumeClaim>(HOST, &host_name("data"), |claim| {
+            let annotations = claim.annotations_mut();
+            annotations.insert(
+                "pv.kubernetes.io/bind-completed".to_owned(),
+                "yes".to_owned(),
+            );
+            claim.spec.as_mut().unwrap().volume_name = Some(host_disk.to_owned());
+            claim.status = serde_json::from_value(json!({"phase": "Bound"})).unwrap();
+        });
+    let names_it = |claim: &PersistentVolumeClaim| {
+        claim.spec.as_ref().unwrap().volume_name.as_deref() == Some("disk")
+    };
+    let shown: PersistentVolumeClaim = world
+        .on_virtual
+        .wait_for_object(TEAM, "data", names_it)
+        .await;
+    assert_eq!(
+        shown.spec.unwrap().storage_class_name.as_deref(),
+        Some("manual")
+    );
+    let is_bound = |disk: &PersistentVolume| {
+        let spec = disk.spec.as_ref().unwrap();
+        spec.claim_ref.as_ref().and_then(|claim| claim.uid.clone()) == shown.metadata.uid
+    };
+    world
+        .on_virtual
+        .wait_for_object(None, "disk", is_bound)
+        .await;
+    world.settle().await;
+    assert_eq!(world.on_virtual.list::<PersistentVolume>().len(), 1);
+    // The data is the tenant's, so the volume stays when the claim goes.
+    world
+        .on_virtual
+        .remove::<PersistentVolumeClaim>(TEAM, "data");
+    world
+        .on_host
+        .wait_until_gone::<PersistentVolumeClaim>(HOST, &host_name("data"))
+        .await;
+    world.settle().await;
+    assert!(
+        world
+            .on_host
+            .get::<PersistentVolume>(None, host_disk)
+            .is_some()
+    );
+    world.on_virtual.remove::<PersistentVolume>(None, "disk");
+    world
+        .on_host
+        .wait_until_gone::<PersistentVolume>(None, host_disk)
+        .await;
 }

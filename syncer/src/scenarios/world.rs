@@ -78,6 +78,11 @@ impl World {
         self.syncer = Some(syncer);
     }
 
+    /// Does a syncer run?
+    pub(super) fn is_awake(&self) -> bool {
+        self.syncer.is_some()
+    }
+
     /// Ends the syncer.
     pub(super) async fn sleep(&mut self) {
         if let Some(syncer) = self.syncer.take() {

@@ -67,7 +67,7 @@ fn both(object: &Arc<Pod>, host: &Pod, cx: &Translation) -> Result<Vec<Step<Pod>
     if !steps
         .iter()
         .any(|step| matches!(step, Step::DeleteVirtual { .. }))
-        && let Some(to) = Pods::to_virtual(host, object).filter(|to| to != object.as_ref())
+        && let Some(to) = Pods::to_virtual(host, object, cx).filter(|to| to != object.as_ref())
     {
         let patch = Step::PatchVirtual {
             from: Arc::clone(object),

@@ -46,7 +46,7 @@ impl ResourceSyncer for Pods {
         translate::to_host(object, cx)
     }
 
-    fn to_virtual(host: &Pod, object: &Pod) -> Option<Pod> {
+    fn to_virtual(host: &Pod, object: &Pod, _: &Translation) -> Option<Pod> {
         status::to_virtual(host, object)
     }
 

@@ -33,6 +33,7 @@ pub mod queue;
 pub mod rbac;
 pub mod references;
 pub mod relay;
+pub mod reset;
 pub mod resource;
 pub mod resources;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use vcluster_syncer::{
     clusters::Clusters,
     config::SyncConfig,
     relay::{self, SharedDirectory},
+    reset,
     resources::pod::hosts::with_full_name,
 };
 
@@ -53,6 +54,9 @@ enum Command {
         #[arg(long)]
         to: PathBuf,
     },
+    /// Saves the virtual cluster's store, or puts it back.
+    #[command(subcommand)]
+    Store(reset::command::Command),
 }
 
 fn main() -> ExitCode {
@@ -67,7 +71,7 @@ fn main() -> ExitCode {
     // The first to install wins; a second one is the same.
     let _first = rustls::crypto::ring::default_provider().install_default();
     match start(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(cause) => {
             error!(error = format!("{cause:#}"), "ended");
             ExitCode::FAILURE
@@ -75,12 +79,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(arguments: Arguments) -> anyhow::Result<()> {
+fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Run {
             config,
             host_kubeconfig,
-        } => sync(config, host_kubeconfig),
+        } => sync(config, host_kubeconfig)?,
         Command::Hosts {
             hostname,
             full_name,
@@ -90,9 +94,11 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
             let text = fs::read_to_string(&from)
                 .with_context(|| format!("could not read {}", from.display()))?;
             fs::write(&to, with_full_name(&text, &hostname, &full_name))
-                .with_context(|| format!("could not write {}", to.display()))
+                .with_context(|| format!("could not write {}", to.display()))?;
         }
+        Command::Store(command) => return reset::command::run(command),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn sync(config: PathBuf, host_kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {

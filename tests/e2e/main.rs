@@ -16,6 +16,7 @@ mod pods;
 mod policies;
 mod reaper;
 mod relay;
+mod reset;
 mod services;
 mod storage;
 mod watcher;

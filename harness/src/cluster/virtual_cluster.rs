@@ -232,7 +232,7 @@ impl VirtualCluster {
         Ok(())
     }
 
-    fn names(&self) -> &Names {
+    pub(super) fn names(&self) -> &Names {
         &self.inner.origin.names
     }
 

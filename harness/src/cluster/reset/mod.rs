@@ -1,0 +1,117 @@
+//! A running cluster put back to a saved state: its store by a program in the control plane's pod, and
+//! then what it had on the host. The cluster stays up all the while.
+
+mod error;
+mod program;
+mod remains;
+mod tokens;
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use tracing::info;
+use vcluster_syncer::reset::Report;
+
+pub use error::ResetError;
+
+use self::{program::Program, remains::Remains};
+use super::VirtualCluster;
+use crate::{
+    deadline::Deadline,
+    wait::{self, conditions},
+};
+
+/// How long a cluster may take to come to rest before its state is saved.
+const REST: Duration = Duration::from_mins(1);
+/// How long a reset may take. What takes longer is not worth it: a new cluster is there sooner.
+const RESET: Duration = Duration::from_secs(30);
+const DNS_NAMESPACE: &str = "kube-system";
+const DNS: &str = "coredns";
+
+/// How a reset went.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Reset {
+    /// What was done to the store.
+    pub store: Report,
+    /// What came to the store while the host side was cleaned, such as late events.
+    pub late: Report,
+    /// How long the store took.
+    pub store_took: Duration,
+    /// How long all of it took.
+    pub took: Duration,
+}
+
+impl VirtualCluster {
+    /// Saves the state that [`reset`](Self::reset) goes back to, once the cluster has come to rest. It is
+    /// kept in the memory of the control plane's pod, and ends with it.
+    ///
+    /// # Errors
+    /// The cluster does not come to rest, or has what no reset can bring back.
+    pub async fn save_state(&self) -> Result<Report, ResetError> {
+        let deadline = Deadline::after("a saved state", REST);
+        self.dns_is_back(deadline).await?;
+        self.program().run("save", deadline).await
+    }
+
+    /// Puts the cluster back to its saved state: what was made since is gone, with what it had on the
+    /// host, what was changed or deleted is back, and no token from before works.
+    ///
+    /// What the host's node or the outside has kept of it is not undone, nor what an administrator does
+    /// meanwhile with a client of before.
+    ///
+    /// # Errors
+    /// It differs from the saved state when the time is up; it should then be deleted. Or there is no
+    /// saved state, or a side does not answer.
+    pub async fn reset(&self) -> Result<Reset, ResetError> {
+        let started = Instant::now();
+        let deadline = Deadline::after("a reset", RESET);
+        let store = self.program().run("reset", deadline).await?;
+        let store_took = started.elapsed();
+        let remains = Remains {
+            on_host: &self.host_client(),
+            on_virtual: &self.client(),
+            names: self.names(),
+        };
+        remains.wait_until_gone(deadline).await?;
+        // Their accounts are new, so what they were given is worth nothing.
+        tokens::renew(&self.host_client(), self.names(), deadline).await?;
+        self.dns_is_back(deadline).await?;
+        let late = self.program().run("tidy", deadline).await?;
+        let reset = Reset {
+            store,
+            late,
+            store_took,
+            took: started.elapsed(),
+        };
+        info!(
+            cluster = self.name(),
+            step = "reset",
+            elapsed = ?reset.took,
+            store = ?reset.store_took,
+            written = reset.store.written,
+            deleted = reset.store.deleted,
+            "reset"
+        );
+        Ok(reset)
+    }
+
+    fn program(&self) -> Program {
+        Program::new(self.host_client(), self.names())
+    }
+
+    /// Waits for the cluster's DNS server, if it has one.
+    async fn dns_is_back(&self, deadline: Deadline) -> Result<(), ResetError> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client(), DNS_NAMESPACE);
+        let available = conditions::is_deployment_available();
+        let is_there = |deployment: Option<&Deployment>| {
+            deployment.is_none()
+                || kube::runtime::wait::Condition::matches_object(&available, deployment)
+        };
+        wait::until(&deployments, DNS, is_there, deadline)
+            .await
+            .map(drop)
+            .map_err(|source| ResetError::Dns(Box::new(source)))
+    }
+}

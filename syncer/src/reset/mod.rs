@@ -1,0 +1,33 @@
+//! Puts the store of a running virtual cluster back to a saved state, key by key, while its API server
+//! runs and follows. It writes as an API server does, to etcd and to kine alike, and never anything that
+//! was not read before.
+
+#[cfg(feature = "program")]
+pub mod command;
+#[cfg(feature = "program")]
+mod error;
+#[cfg(feature = "program")]
+mod etcd;
+#[cfg(feature = "program")]
+mod message;
+#[cfg(feature = "program")]
+mod object;
+#[cfg(feature = "program")]
+mod plan;
+mod report;
+#[cfg(feature = "program")]
+mod rounds;
+#[cfg(feature = "program")]
+mod rule;
+#[cfg(feature = "program")]
+mod state;
+#[cfg(feature = "program")]
+mod store;
+#[cfg(feature = "program")]
+mod target;
+#[cfg(all(test, feature = "program"))]
+mod tests;
+
+#[cfg(feature = "program")]
+pub use error::Error;
+pub use report::{DIFFERS, Report, told};

@@ -4,6 +4,7 @@ mod attribute;
 mod child;
 mod clusters;
 mod config;
+mod distros;
 mod failure;
 mod hosts;
 mod images;

@@ -12,7 +12,7 @@ use vcluster_fixtures::pods::shell;
 use vcluster_harness::{asset::Component, cluster::VirtualCluster, vcluster_test, wait};
 
 /// A pod that answers on port 8080 with its own name.
-fn server(name: &str, image: &str) -> anyhow::Result<Pod> {
+pub(crate) fn server(name: &str, image: &str) -> anyhow::Result<Pod> {
     let script =
         "mkdir /tmp/www; hostname > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www";
     let mut pod = serde_json::to_value(shell(name, image, script))?;
@@ -22,14 +22,14 @@ fn server(name: &str, image: &str) -> anyhow::Result<Pod> {
     Ok(serde_json::from_value(pod)?)
 }
 
-fn service(name: &str, spec: &serde_json::Value) -> anyhow::Result<Service> {
+pub(crate) fn service(name: &str, spec: &serde_json::Value) -> anyhow::Result<Service> {
     Ok(serde_json::from_value(
         json!({"metadata": {"name": name}, "spec": spec}),
     )?)
 }
 
 /// Asks until there is an answer: endpoints follow a service with a delay.
-fn ask(name: &str, image: &str, url: &str) -> Pod {
+pub(crate) fn ask(name: &str, image: &str, url: &str) -> Pod {
     let script = format!(
         "for i in $(seq 100); do timeout 2 wget -q -O - {url} 2> /dev/null && exit 0; sleep 0.1; done; exit 1"
     );

@@ -6,7 +6,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     Binary, Catalogue, Component, Error, Image, NodeImage, Origin,
-    build::Builder,
+    build::{Builder, StandIn},
     directory,
     registry::{self, Answer},
     search::Search,
@@ -263,6 +263,15 @@ impl Assets {
                 Err(search.failed(Some(error.into())))
             }
         }
+    }
+
+    /// What stands in for k3s and k0s in this project's own tests. No search for an image finds it.
+    ///
+    /// # Errors
+    /// A build fails.
+    #[doc(hidden)]
+    pub async fn stand_in(&self, version: KubernetesVersion) -> Result<StandIn, Error> {
+        Ok(self.builder.stand_in(version).await?)
     }
 
     /// An image that was named by the user is taken as it is.

@@ -22,6 +22,8 @@ mod tests;
 
 pub use assets::Assets;
 pub use build::Error as BuildError;
+#[doc(hidden)]
+pub use build::StandIn;
 pub use catalogue::{Catalogue, Release};
 pub use component::{Binary, Component};
 pub use describe::Described;

@@ -181,7 +181,7 @@ impl Builder {
         }
     }
 
-    async fn program(&self, source: &Source) -> Result<Made, Error> {
+    pub(super) async fn program(&self, source: &Source) -> Result<Made, Error> {
         self.store
             .get_or_make(&source.key(), |output| async move {
                 source.build(&self.store, &self.progress, &output).await

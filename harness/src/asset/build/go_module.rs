@@ -38,6 +38,21 @@ pub(crate) const NODE_TOOLS: GoModule = module!(
     ["go.mod", "pause/main.go", "iptables-wrapper/main.go"]
 );
 
+pub(crate) const STAND_IN: GoModule = module!(
+    "distro-stand-in",
+    [
+        "go.mod",
+        "go.sum",
+        "main.go",
+        "config.go",
+        "flags.go",
+        "k0s.go",
+        "k3s.go",
+        "parts.go",
+        "pki.go"
+    ]
+);
+
 /// One module for each minor.
 const KUBERNETES: [GoModule; 6] = [
     module!("kubernetes/1.36"),

@@ -17,7 +17,10 @@ mod node_files;
 mod preload;
 mod shell;
 mod source;
+mod stand_in;
 mod syncer;
 
 pub(crate) use builder::Builder;
 pub use error::Error;
+#[doc(hidden)]
+pub use stand_in::StandIn;

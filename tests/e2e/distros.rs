@@ -1,0 +1,205 @@
+//! k3s and k0s. Registries alone have their images, so `runs_a_pod` is for machines that reach one. What
+//! runs everywhere is the same test with a stand-in for the image: the upstream programs behind a
+//! launcher that takes the command line, the configuration and the certificates of the real ones, and
+//! refuses what they would refuse.
+
+use std::{
+    os::unix::{fs::symlink, process::CommandExt as _},
+    process::Command,
+};
+
+use anyhow::{Context as _, ensure};
+use e2e::{output_of, start};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::{Api, Client, api::PostParams};
+use rstest::rstest;
+use serde_json::json;
+use tempfile::TempDir;
+use vcluster_harness::{
+    asset::{Assets, Component, StandIn},
+    cluster::VirtualCluster,
+    command,
+    progress::Progress,
+    settings::Settings,
+    vcluster_test,
+};
+
+use crate::{
+    child::{CLUSTER, Ended, Runner, announce},
+    services::{ask, server, service},
+};
+
+#[vcluster_test(matrix(
+    distro = ["k3s", "k0s"],
+    version = ["1.31", "1.32", "1.33", "1.34", "1.35", "1.36"]
+))]
+#[ignore = "needs the images of k3s and k0s, which are had from registries only"]
+async fn runs_a_pod(cluster: VirtualCluster, client: Client) -> anyhow::Result<()> {
+    announce(&cluster)?;
+    let image = cluster.image(Component::Shell).await?;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let services: Api<Service> = Api::default_namespaced(client);
+    let spec = json!({"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]});
+    let service = service("web", &spec)?;
+    services.create(&PostParams::default(), &service).await?;
+    start(&pods, &server("web", &image)?).await?;
+
+    // What a pod said comes from its logs.
+    let answer = output_of(&pods, &ask("by-name", &image, "http://web.default.svc")).await?;
+    ensure!(answer.trim() == "web", "the service answered {answer:?}");
+    let host_name = command::output(&pods, "web", ["hostname"]).await?;
+    ensure!(host_name.trim() == "web", "exec gave {host_name:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn k3s_stand_in_runs_a_pod() -> anyhow::Result<()> {
+    let ended = with_stand_in("k3s-v1.34.2", "distros::runs_a_pod::k3s_1_34").await?;
+    ran(&ended)
+}
+
+#[tokio::test]
+async fn k0s_stand_in_runs_a_pod() -> anyhow::Result<()> {
+    let ended = with_stand_in("k0s-v1.34.2", "distros::runs_a_pod::k0s_1_34").await?;
+    ran(&ended)
+}
+
+#[tokio::test]
+async fn an_image_of_another_version_is_refused() -> anyhow::Result<()> {
+    let ended = with_stand_in("k3s-v1.33.4", "distros::runs_a_pod::k3s_1_33").await?;
+    let words = "the API server says that it is v1.34.2, but Kubernetes 1.33.4 was asked for";
+    ensure!(ended.output.contains(words), "{}", ended.output);
+    ensure!(!ended.status.success());
+    Ok(())
+}
+
+#[rstest]
+#[case::k3s_flag(
+    "k3s",
+    "server --disable-agents",
+    "flag provided but not defined: --disable-agents"
+)]
+#[case::k3s_agent("k3s", "server --data-dir=/data", "--disable-agent is missing")]
+#[case::k3s_add_on(
+    "k3s",
+    "server --disable-agent --disable=dashboard",
+    "unknown packaged component dashboard"
+)]
+#[case::k3s_egress(
+    "k3s",
+    "server --disable-agent --egress-selector-mode=off",
+    "unknown egress-selector-mode off"
+)]
+#[case::k3s_range(
+    "k3s",
+    "server --disable-agent --service-cidr=10.96.17.0",
+    "no range of addresses"
+)]
+#[case::k3s_authorities(
+    "k3s",
+    "server --disable-agent --disable-scheduler --data-dir=/nowhere",
+    "an authority would be made anew"
+)]
+#[case::k0s_component(
+    "k0s",
+    "controller --disable-components=konnectivity",
+    "unknown component konnectivity"
+)]
+#[case::k0s_konnectivity("k0s", "controller", "failed to stage konnectivity-server")]
+#[case::k0s_worker("k0s", "controller --single", "a worker would be started")]
+#[case::k0s_configuration(
+    "k0s",
+    "controller --disable-components=konnectivity-server,kube-scheduler --config=/nowhere",
+    "open /nowhere: no such file"
+)]
+#[tokio::test]
+async fn a_stand_in_refuses_what_the_real_one_would(
+    #[case] distro: &str,
+    #[case] arguments: &str,
+    #[case] expected: &str,
+) -> anyhow::Result<()> {
+    let program = stand_in().await?.program;
+    let output = Command::new(program)
+        .arg0(distro)
+        .args(arguments.split_whitespace())
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        said.starts_with(&format!("stand-in for {distro}: ")),
+        "{said}"
+    );
+    ensure!(
+        !output.status.success() && said.contains(expected),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stand_in_reads_every_key_of_a_configuration() -> anyhow::Result<()> {
+    let program = stand_in().await?.program;
+    let directory = TempDir::new()?;
+    let file = directory.path().join("k0s.yaml");
+    let head = "apiVersion: k0s.k0sproject.io/v1beta1\nkind: ClusterConfig\nspec:\n";
+    for (spec, expected) in [
+        ("  api: {extraArg: {}}", "unknown field"),
+        ("  api: {address: 0.0.0.0}", "invalid address"),
+        ("  api: {extraArgs: {--v: '4'}}", "four dashes"),
+        (
+            "  network: {provider: none}",
+            "unknown network provider none",
+        ),
+        ("  storage: {type: sqlite}", "unknown storage type sqlite"),
+    ] {
+        std::fs::write(&file, format!("{head}{spec}\n"))?;
+        let output = Command::new(&program)
+            .arg0("k0s")
+            .arg("controller")
+            .arg("--disable-components=konnectivity-server,kube-scheduler")
+            .arg(format!("--config={}", file.display()))
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            !output.status.success() && said.contains(expected),
+            "{spec}: {said}"
+        );
+    }
+    Ok(())
+}
+
+async fn stand_in() -> anyhow::Result<StandIn> {
+    let assets = Assets::new(&Settings::from_process()?, Progress::silent());
+    // The one version of which this project has run all parts.
+    Ok(assets.stand_in("1.34.2".parse()?).await?)
+}
+
+/// Runs a test whose user has put the stand-in where the image of that name belongs.
+async fn with_stand_in(image: &str, test: &str) -> anyhow::Result<Ended> {
+    let directory = TempDir::new()?;
+    let images = directory.path().join("images");
+    std::fs::create_dir(&images)?;
+    symlink(
+        stand_in().await?.archive,
+        images.join(format!("{image}.tar")),
+    )?;
+    let assets = directory.path().to_str().context("a path in UTF-8")?;
+    let environment = [
+        ("VCLUSTER_TEST_ASSETS", assets),
+        ("VCLUSTER_TEST_DISTROS", ""),
+        ("VCLUSTER_TEST_VERSIONS", ""),
+        ("VCLUSTER_TEST_SKIP", ""),
+    ];
+    let inner = Runner::CargoTest.start(test, &environment)?;
+    // It waits for a process.
+    Ok(tokio::task::spawn_blocking(|| inner.end()).await?)
+}
+
+fn ran(ended: &Ended) -> anyhow::Result<()> {
+    let cluster = ended.word_after(CLUSTER);
+    ensure!(
+        ended.status.success() && cluster.is_some(),
+        "{}",
+        ended.output
+    );
+    Ok(())
+}

@@ -70,6 +70,10 @@ pub(crate) enum Command {
     },
     /// Print the logs of a virtual cluster's control plane and syncer.
     Logs(LogsArguments),
+    /// Print the CI matrix that the tests of this workspace ask for with `matrix(..)`.
+    ///
+    /// The tests are built and listed, and none is run.
+    Matrix(MatrixArguments),
 }
 
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -112,6 +116,26 @@ pub(crate) struct LogsArguments {
     /// The logs of the containers' previous lives, after a restart.
     #[arg(long)]
     pub(crate) previous: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(crate) struct MatrixArguments {
+    /// For whom; a table, or what `--output` says, when absent.
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) format: Option<MatrixForm>,
+    /// Passed to `cargo test`, such as `-- --package operator`; the default packages when absent.
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub(crate) cargo: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MatrixForm {
+    /// One line for `strategy.matrix` of a GitHub workflow.
+    Github,
+    /// A hidden job for a GitLab pipeline to extend.
+    Gitlab,
+    /// For programs; the names of fields do not change.
+    Json,
 }
 
 impl Arguments {
@@ -190,6 +214,18 @@ mod tests {
                 name: "web".to_owned(),
                 distro: "k8s".to_owned(),
                 version: Some(VersionRequest::Minor(1, 34)),
+            })
+        );
+    }
+
+    #[test]
+    fn a_matrix_is_of_the_packages_that_are_named() {
+        let arguments = parse("cargo-vcluster matrix --format github -- -p operator").unwrap();
+        assert_eq!(
+            arguments.command,
+            Command::Matrix(MatrixArguments {
+                format: Some(MatrixForm::Github),
+                cargo: ["-p", "operator"].map(OsString::from).into(),
             })
         );
     }

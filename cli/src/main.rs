@@ -6,6 +6,7 @@ mod arguments;
 mod command;
 mod doctor;
 mod exit;
+mod matrix;
 mod output;
 mod report;
 

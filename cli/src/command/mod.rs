@@ -7,6 +7,7 @@ mod host;
 mod hosts;
 mod kubeconfig;
 mod logs;
+mod matrix;
 mod prune;
 mod run;
 

@@ -6,6 +6,7 @@ mod doctor;
 mod host;
 mod kubeconfig;
 mod log;
+mod matrix;
 
 pub(crate) use cluster::{Cluster, ClusterList, Created};
 pub(crate) use deletion::{Deleted, Leftover, Pruned};
@@ -13,3 +14,4 @@ pub(crate) use doctor::{Check, Doctor, Status};
 pub(crate) use host::{Host, HostDown, HostList, HostUp};
 pub(crate) use kubeconfig::KubeconfigReport;
 pub(crate) use log::LogLine;
+pub(crate) use matrix::Matrix;

@@ -1,0 +1,64 @@
+//! `matrix`: the CI matrix that the tests of a workspace ask for, so that nobody writes it twice.
+
+use std::{env, ffi::OsString, io::Write as _, process::Stdio};
+
+use tokio::process::Command;
+
+use super::run::Context;
+use crate::{
+    arguments::{MatrixArguments, MatrixForm},
+    exit::{Exit, Failure},
+    matrix,
+    report::Matrix,
+};
+
+pub(super) async fn matrix(cx: &Context, arguments: MatrixArguments) -> Result<Exit, Failure> {
+    let cells = matrix::cells(&listing(arguments.cargo).await?);
+    if cells.is_empty() {
+        return Err(Failure::nothing_selected(
+            "no test of these packages has a matrix: #[vcluster_test(matrix(distro = [..]))] gives it one",
+        ));
+    }
+    let matrix = Matrix { cells };
+    let unexpected = |error| Failure::new(Exit::Unexpected, error);
+    let text = match arguments.format {
+        None => {
+            cx.print(&matrix)?;
+            return Ok(Exit::Good);
+        }
+        Some(MatrixForm::Json) => serde_json::to_string_pretty(&matrix)
+            .map_err(|error| Failure::new(Exit::Unexpected, error))?,
+        Some(MatrixForm::Github) => matrix.github(),
+        Some(MatrixForm::Gitlab) => matrix
+            .gitlab()
+            .map_err(|error| Failure::new(Exit::Unexpected, error))?,
+    };
+    writeln!(std::io::stdout(), "{}", text.trim_end()).map_err(unexpected)?;
+    Ok(Exit::Good)
+}
+
+/// What the tests of the packages say that they are. Builds them, runs none.
+async fn listing(passed_on: Vec<OsString>) -> Result<String, Failure> {
+    // Cargo tells its own path to the commands that it runs.
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .arg("test")
+        .args(passed_on)
+        .args(["--", "--list", "--format", "terse"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .map_err(|error| {
+            let error = anyhow::Error::from(error).context("could not run cargo");
+            Failure::new(Exit::Unexpected, error)
+        })?;
+    if !output.status.success() {
+        let error = anyhow::anyhow!(
+            "the tests cannot be listed: cargo test ended with {}",
+            output.status
+        );
+        return Err(Failure::new(Exit::Unexpected, error));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

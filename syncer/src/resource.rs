@@ -1,4 +1,4 @@
-//! What a synced resource must say about itself: four pure functions, and defaults for the rest.
+//! What a synced resource must say about itself: how it looks on the host, and defaults for the rest.
 
 use std::{collections::BTreeMap, fmt::Debug, net::IpAddr, sync::Arc};
 
@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     caches::Caches,
     config::{self, SyncConfig},
+    metadata,
     naming::NameTranslator,
     object_key::ObjectKey,
     plan::{self, Step, Twins},
@@ -23,21 +24,27 @@ pub trait ResourceSyncer: Send + Sync + 'static {
     /// The kind, the same on both sides.
     type Object: Synced;
 
-    /// Does this virtual object belong on the host?
-    fn selects(object: &Self::Object, cx: &Translation) -> bool;
-
-    /// Which other virtual objects must be there for it to work?
-    fn references(object: &Self::Object) -> Vec<Reference>;
-
     /// The host object it asks for.
     fn to_host(object: &Self::Object, cx: &Translation) -> Result<Self::Object, TranslateError>;
 
-    /// The virtual object as the host's news make it, if there is any.
+    /// Does this virtual object belong on the host? It does unless another controller looks after it.
+    fn selects(object: &Self::Object, _cx: &Translation) -> bool {
+        !metadata::is_controlled_elsewhere(object)
+    }
+
+    /// The virtual object as the host's news make it. Of most resources the host has none.
     fn to_virtual(
-        host: &Self::Object,
-        object: &Self::Object,
-        cx: &Translation,
-    ) -> Option<Self::Object>;
+        _host: &Self::Object,
+        _object: &Self::Object,
+        _cx: &Translation,
+    ) -> Option<Self::Object> {
+        None
+    }
+
+    /// Which other virtual objects must be there for it to work?
+    fn references(_object: &Self::Object) -> Vec<Reference> {
+        Vec::new()
+    }
 
     /// What the other functions must know of the objects around this one.
     fn surroundings(_key: &ObjectKey, _caches: &Caches) -> Surroundings {

@@ -240,8 +240,8 @@ async fn a_running_pod_is_debugged_and_resized(
         status
             .and_then(|status| status.ephemeral_container_statuses.as_ref())
             .is_some_and(|all| {
-                let states = all.iter().filter_map(|one| one.state.as_ref());
-                states.into_iter().any(|state| state.running.is_some())
+                let mut each = all.iter().filter_map(|one| one.state.as_ref());
+                each.any(|state| state.running.is_some())
             })
     };
     wait::until(&pods, "web", is_debugged, soon("debugged")).await?;

@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
     core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -110,13 +110,14 @@ async fn a_pod_runs_with_the_class_and_the_account_of_the_tenant(
             .filter_map(|class| class.metadata.name)
             .collect()
     };
-    let of_host = Api::<StorageClass>::all(cluster.host_client());
-    let of_host = names(of_host.list(&Default::default()).await?.items);
+    let everything = ListParams::default();
+    let theirs = Api::<StorageClass>::all(cluster.host_client());
+    let theirs = names(theirs.list(&everything).await?.items);
     let shown = Api::<StorageClass>::all(client);
-    let shown = names(shown.list(&Default::default()).await?.items);
+    let shown = names(shown.list(&everything).await?.items);
     ensure!(
-        !of_host.is_empty() && of_host == shown,
-        "{of_host:?}, but {shown:?}"
+        !theirs.is_empty() && theirs == shown,
+        "the host has {theirs:?}, the tenant sees {shown:?}"
     );
 
     // A cluster-scoped object must not outlive the cluster.

@@ -1,7 +1,7 @@
 //! Volumes: claimed in the virtual cluster, made by the host, and gone on both sides together.
 
 use anyhow::{Context as _, ensure};
-use e2e::{gone, soon};
+use e2e::{gone, soon, start};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
@@ -90,4 +90,55 @@ async fn data_of_a_stateful_set_outlives_its_pod_and_not_its_claim(
         &volume,
     )
     .await
+}
+
+#[vcluster_test(distro = "k8s", sync = "sync.yaml")]
+async fn a_pod_has_the_volume_that_the_tenant_wrote(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let claims: Api<PersistentVolumeClaim> = Api::default_namespaced(client.clone());
+    let shape = json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "manual"});
+    let with = |more: serde_json::Value| {
+        let mut spec = shape.clone();
+        if let (Some(spec), Some(more)) = (spec.as_object_mut(), more.as_object()) {
+            spec.extend(more.clone());
+        }
+        spec
+    };
+    // Nothing is written there, so that nothing stays on the node.
+    let disk = json!({"metadata": {"name": "disk"}, "spec": with(json!({
+        "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/usr/share"}}))});
+    let claim = json!({"metadata": {"name": "data"}, "spec": with(json!({
+        "volumeName": "disk", "resources": {"requests": {"storage": "1Mi"}}}))});
+    let parameters = PostParams::default();
+    claims
+        .create(&parameters, &serde_json::from_value(claim)?)
+        .await?;
+    volumes
+        .create(&parameters, &serde_json::from_value(disk)?)
+        .await?;
+    let image = cluster.image(Component::Shell).await?;
+    let mut pod = serde_json::to_value(sleeper("web", &image))?;
+    pod["spec"]["containers"][0]["volumeMounts"] =
+        json!([{"name": "data", "mountPath": "/data", "readOnly": true}]);
+    pod["spec"]["volumes"] =
+        json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    start(
+        &Api::default_namespaced(client),
+        &serde_json::from_value(pod)?,
+    )
+    .await?;
+
+    let claim = claims.get("data").await?;
+    let spec = claim.spec.context("no specification")?;
+    ensure!(spec.volume_name.as_deref() == Some("disk"));
+    ensure!(spec.storage_class_name.as_deref() == Some("manual"));
+    let is_bound = |volume: Option<&PersistentVolume>| {
+        let status = volume.and_then(|volume| volume.status.as_ref());
+        status.is_some_and(|status| status.phase.as_deref() == Some("Bound"))
+    };
+    wait::until(&volumes, "disk", is_bound, soon("bound")).await?;
+    Ok(())
 }

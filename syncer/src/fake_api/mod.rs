@@ -37,7 +37,7 @@ pub(crate) struct FakeApi {
 }
 
 /// The plain text that a server answers where it knows no such resource.
-pub(crate) const UNHANDLED: &str = "404 page not found";
+const UNHANDLED: &str = "404 page not found";
 
 /// What it answers with: a value, or a stream of them.
 type Sent = UnsyncBoxBody<Bytes, Infallible>;
@@ -195,6 +195,11 @@ impl FakeApi {
     /// Refuses every creation of an object whose name contains `name` from now on.
     pub(crate) fn refuse_for_good(&self, name: &str, code: StatusCode, message: &str) {
         self.refuse(Attempt::EveryCreation, name, code, message);
+    }
+
+    /// Knows nothing of a subresource, as a server of an older version.
+    pub(crate) fn forget_subresource(&self, name: &str) {
+        self.refuse(Attempt::Subresource, name, StatusCode::NOT_FOUND, UNHANDLED);
     }
 
     fn refuse(&self, attempt: Attempt, name: &str, code: StatusCode, message: &str) {

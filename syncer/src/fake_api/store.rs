@@ -30,6 +30,8 @@ pub(super) enum Attempt {
     /// As often as it is tried.
     EveryCreation,
     Change,
+    /// Of a subresource, as often as it is tried.
+    Subresource,
 }
 
 #[derive(Debug, Clone)]
@@ -185,6 +187,7 @@ impl Store {
         } = match existing {
             Some(stored) => {
                 self.check_refusals(Attempt::Change, path)?;
+                self.check_subresource(path)?;
                 stored
             }
             None if is_apply && path.subresource.is_none() => {
@@ -297,6 +300,13 @@ impl Store {
             Some(at) => Err(self.refusals.remove(at).2),
             None => Ok(()),
         }
+    }
+
+    fn check_subresource(&self, path: &Path) -> Result<(), Refusal> {
+        let refusal = self.refusals.iter().find(|(attempt, name, _)| {
+            *attempt == Attempt::Subresource && path.subresource.as_ref() == Some(name)
+        });
+        refusal.map_or(Ok(()), |(_, _, refusal)| Err(refusal.clone()))
     }
 
     fn store(&mut self, path: &Path, mut object: Value, applied: Option<Value>) -> Value {

@@ -23,10 +23,6 @@ impl ResourceSyncer for ConfigMaps {
             || labels::is_forced(object)
     }
 
-    fn references(_: &ConfigMap) -> Vec<Reference> {
-        Vec::new()
-    }
-
     fn to_host(object: &ConfigMap, cx: &Translation) -> Result<ConfigMap, TranslateError> {
         Ok(ConfigMap {
             metadata: metadata::to_host(&object.metadata, &cx.names)?,
@@ -34,10 +30,6 @@ impl ResourceSyncer for ConfigMaps {
             binary_data: object.binary_data.clone(),
             immutable: object.immutable,
         })
-    }
-
-    fn to_virtual(_: &ConfigMap, _: &ConfigMap, _: &Translation) -> Option<ConfigMap> {
-        None
     }
 
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {

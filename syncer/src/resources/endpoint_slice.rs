@@ -8,7 +8,7 @@ use crate::{
     metadata,
     object_key::ObjectKey,
     optional::{self, Items as _},
-    resource::{Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
+    resource::{ResourceSyncer, Surroundings, TranslateError, Translation},
     resources::{endpoints, service},
 };
 
@@ -43,10 +43,6 @@ impl ResourceSyncer for EndpointSlices {
             && endpoints::has_no_selector(&cx.around)
     }
 
-    fn references(_: &EndpointSlice) -> Vec<Reference> {
-        Vec::new()
-    }
-
     fn to_host(object: &EndpointSlice, cx: &Translation) -> Result<EndpointSlice, TranslateError> {
         let namespace = object.namespace().unwrap_or_default();
         let mut metadata = metadata::to_host(&object.metadata, &cx.names)?;
@@ -70,10 +66,6 @@ impl ResourceSyncer for EndpointSlices {
             address_type: object.address_type.clone(),
             ports: object.ports.clone(),
         })
-    }
-
-    fn to_virtual(_: &EndpointSlice, _: &EndpointSlice, _: &Translation) -> Option<EndpointSlice> {
-        None
     }
 
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {

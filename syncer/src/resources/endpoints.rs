@@ -8,7 +8,7 @@ use crate::{
     metadata,
     naming::NameTranslator,
     object_key::ObjectKey,
-    resource::{Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
+    resource::{ResourceSyncer, Surroundings, TranslateError, Translation},
     resources::service,
 };
 
@@ -21,10 +21,6 @@ impl ResourceSyncer for EndpointsOfServices {
 
     fn selects(object: &Endpoints, cx: &Translation) -> bool {
         ObjectKey::of(object) != service::api_server() && has_no_selector(&cx.around)
-    }
-
-    fn references(_: &Endpoints) -> Vec<Reference> {
-        Vec::new()
     }
 
     fn to_host(object: &Endpoints, cx: &Translation) -> Result<Endpoints, TranslateError> {
@@ -41,10 +37,6 @@ impl ResourceSyncer for EndpointsOfServices {
                 .collect()
         });
         Ok(Endpoints { metadata, subsets })
-    }
-
-    fn to_virtual(_: &Endpoints, _: &Endpoints, _: &Translation) -> Option<Endpoints> {
-        None
     }
 
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {

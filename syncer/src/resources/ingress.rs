@@ -32,10 +32,6 @@ pub struct Ingresses;
 impl ResourceSyncer for Ingresses {
     type Object = Ingress;
 
-    fn selects(object: &Ingress, _: &Translation) -> bool {
-        !metadata::is_controlled_elsewhere(object)
-    }
-
     /// Certificates, and what the annotations name.
     fn references(object: &Ingress) -> Vec<Reference> {
         let Some(namespace) = object.namespace() else {

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use crate::{
     labels, metadata,
     naming::NameTranslator,
-    resource::{Reference, ResourceSyncer, TranslateError, Translation},
+    resource::{ResourceSyncer, TranslateError, Translation},
     selector,
 };
 
@@ -17,14 +17,6 @@ pub struct NetworkPolicies;
 
 impl ResourceSyncer for NetworkPolicies {
     type Object = NetworkPolicy;
-
-    fn selects(object: &NetworkPolicy, _: &Translation) -> bool {
-        !metadata::is_controlled_elsewhere(object)
-    }
-
-    fn references(_: &NetworkPolicy) -> Vec<Reference> {
-        Vec::new()
-    }
 
     fn to_host(object: &NetworkPolicy, cx: &Translation) -> Result<NetworkPolicy, TranslateError> {
         let namespace = object.namespace().unwrap_or_default();
@@ -50,10 +42,6 @@ impl ResourceSyncer for NetworkPolicies {
             metadata: metadata::to_host(&object.metadata, &cx.names)?,
             spec,
         })
-    }
-
-    fn to_virtual(_: &NetworkPolicy, _: &NetworkPolicy, _: &Translation) -> Option<NetworkPolicy> {
-        None
     }
 }
 

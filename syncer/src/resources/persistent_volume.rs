@@ -16,7 +16,7 @@ use crate::{
     metadata,
     naming::NameTranslator,
     object_key::ObjectKey,
-    resource::{Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
+    resource::{ResourceSyncer, Surroundings, TranslateError, Translation},
 };
 
 /// Who made the volume, as far as a tenant is told. No such driver runs anywhere.
@@ -37,10 +37,6 @@ impl ResourceSyncer for PersistentVolumes {
 
     fn selects(object: &PersistentVolume, _: &Translation) -> bool {
         !metadata::is_mirrored(object) && !metadata::is_controlled_elsewhere(object)
-    }
-
-    fn references(_: &PersistentVolume) -> Vec<Reference> {
-        Vec::new()
     }
 
     fn to_host(

@@ -13,7 +13,7 @@ use crate::{
     object_key::ObjectKey,
     plan,
     plan::{Step, Twins},
-    resource::{Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
+    resource::{ResourceSyncer, Surroundings, TranslateError, Translation},
     resources::persistent_volume,
     selector,
 };
@@ -36,14 +36,6 @@ pub struct PersistentVolumeClaims;
 
 impl ResourceSyncer for PersistentVolumeClaims {
     type Object = PersistentVolumeClaim;
-
-    fn selects(object: &PersistentVolumeClaim, _: &Translation) -> bool {
-        !metadata::is_controlled_elsewhere(object)
-    }
-
-    fn references(_: &PersistentVolumeClaim) -> Vec<Reference> {
-        Vec::new()
-    }
 
     fn to_host(
         object: &PersistentVolumeClaim,

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use crate::{
     metadata,
-    resource::{Reference, ResourceSyncer, TranslateError, Translation},
+    resource::{ResourceSyncer, TranslateError, Translation},
     selector,
 };
 
@@ -16,14 +16,6 @@ pub struct PodDisruptionBudgets;
 
 impl ResourceSyncer for PodDisruptionBudgets {
     type Object = PodDisruptionBudget;
-
-    fn selects(object: &PodDisruptionBudget, _: &Translation) -> bool {
-        !metadata::is_controlled_elsewhere(object)
-    }
-
-    fn references(_: &PodDisruptionBudget) -> Vec<Reference> {
-        Vec::new()
-    }
 
     fn to_host(
         object: &PodDisruptionBudget,
@@ -43,14 +35,6 @@ impl ResourceSyncer for PodDisruptionBudgets {
             spec,
             status: None,
         })
-    }
-
-    fn to_virtual(
-        _: &PodDisruptionBudget,
-        _: &PodDisruptionBudget,
-        _: &Translation,
-    ) -> Option<PodDisruptionBudget> {
-        None
     }
 }
 

@@ -4,7 +4,7 @@ use k8s_openapi::api::scheduling::v1::PriorityClass;
 
 use crate::{
     metadata,
-    resource::{Reference, ResourceSyncer, TranslateError, Translation},
+    resource::{ResourceSyncer, TranslateError, Translation},
 };
 
 /// Above this are the classes of the host's own system.
@@ -27,10 +27,6 @@ impl ResourceSyncer for PriorityClasses {
             && !object.metadata.name.as_deref().is_some_and(is_system)
     }
 
-    fn references(_: &PriorityClass) -> Vec<Reference> {
-        Vec::new()
-    }
-
     fn to_host(object: &PriorityClass, cx: &Translation) -> Result<PriorityClass, TranslateError> {
         Ok(PriorityClass {
             metadata: metadata::owned_to_host(&object.metadata, cx)?,
@@ -41,10 +37,6 @@ impl ResourceSyncer for PriorityClasses {
             description: object.description.clone(),
             preemption_policy: object.preemption_policy.clone(),
         })
-    }
-
-    fn to_virtual(_: &PriorityClass, _: &PriorityClass, _: &Translation) -> Option<PriorityClass> {
-        None
     }
 }
 

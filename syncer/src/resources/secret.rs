@@ -25,10 +25,6 @@ impl ResourceSyncer for Secrets {
         cx.facts.sync.to_host.secrets.all || cx.around.is_referenced || labels::is_forced(object)
     }
 
-    fn references(_: &Secret) -> Vec<Reference> {
-        Vec::new()
-    }
-
     fn to_host(object: &Secret, cx: &Translation) -> Result<Secret, TranslateError> {
         // Both annotations mean something to the host's token controller.
         let metadata = metadata::to_host_without(
@@ -50,10 +46,6 @@ impl ResourceSyncer for Secrets {
             immutable: object.immutable,
             string_data: None,
         })
-    }
-
-    fn to_virtual(_: &Secret, _: &Secret, _: &Translation) -> Option<Secret> {
-        None
     }
 
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {

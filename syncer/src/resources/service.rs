@@ -10,7 +10,7 @@ use crate::{
     metadata,
     object_key::ObjectKey,
     plan::Step,
-    resource::{Reference, ResourceSyncer, TranslateError, Translation},
+    resource::{ResourceSyncer, TranslateError, Translation},
     selector,
 };
 
@@ -28,10 +28,6 @@ impl ResourceSyncer for Services {
 
     fn selects(object: &Service, _: &Translation) -> bool {
         ObjectKey::of(object) != api_server() && !metadata::is_controlled_elsewhere(object)
-    }
-
-    fn references(_: &Service) -> Vec<Reference> {
-        Vec::new()
     }
 
     fn to_host(object: &Service, cx: &Translation) -> Result<Service, TranslateError> {

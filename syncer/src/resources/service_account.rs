@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 
 use crate::{
     metadata,
-    resource::{Reference, ResourceSyncer, TranslateError, Translation},
+    resource::{ResourceSyncer, TranslateError, Translation},
 };
 
 /// Syncs [`ServiceAccount`].
@@ -14,14 +14,6 @@ pub struct ServiceAccounts;
 
 impl ResourceSyncer for ServiceAccounts {
     type Object = ServiceAccount;
-
-    fn selects(object: &ServiceAccount, _: &Translation) -> bool {
-        !metadata::is_controlled_elsewhere(object)
-    }
-
-    fn references(_: &ServiceAccount) -> Vec<Reference> {
-        Vec::new()
-    }
 
     fn to_host(
         object: &ServiceAccount,
@@ -33,14 +25,6 @@ impl ResourceSyncer for ServiceAccounts {
             image_pull_secrets: None,
             secrets: None,
         })
-    }
-
-    fn to_virtual(
-        _: &ServiceAccount,
-        _: &ServiceAccount,
-        _: &Translation,
-    ) -> Option<ServiceAccount> {
-        None
     }
 }
 

@@ -5,7 +5,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::{
     metadata,
-    resource::{Reference, ResourceSyncer, TranslateError, Translation},
+    resource::{ResourceSyncer, TranslateError, Translation},
 };
 
 /// Says which class claims get that name none. Each side has its own.
@@ -21,14 +21,6 @@ pub struct StorageClasses;
 impl ResourceSyncer for StorageClasses {
     type Object = StorageClass;
 
-    fn selects(object: &StorageClass, _: &Translation) -> bool {
-        !metadata::is_controlled_elsewhere(object)
-    }
-
-    fn references(_: &StorageClass) -> Vec<Reference> {
-        Vec::new()
-    }
-
     fn to_host(object: &StorageClass, cx: &Translation) -> Result<StorageClass, TranslateError> {
         let mut metadata = metadata::owned_to_host(&object.metadata, cx)?;
         if let Some(annotations) = &mut metadata.annotations {
@@ -38,10 +30,6 @@ impl ResourceSyncer for StorageClasses {
             metadata,
             ..object.clone()
         })
-    }
-
-    fn to_virtual(_: &StorageClass, _: &StorageClass, _: &Translation) -> Option<StorageClass> {
-        None
     }
 }
 

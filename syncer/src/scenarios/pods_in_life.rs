@@ -1,14 +1,13 @@
 //! What changes while a pod runs: containers to debug it, and what its containers may use.
 
-use http::StatusCode;
 use k8s_openapi::api::{
     core::v1::{Pod, Secret},
     events::v1::Event,
 };
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::world::{HOST, TEAM, World, config_map, host_name, pod, secret};
-use crate::fake_api::UNHANDLED;
+use super::world::{HOST, TEAM, World, host_name, pod, secret};
 
 /// A pod with these resources, and whatever comes to be.
 fn pod_with(cpu: &str) -> Pod {
@@ -78,11 +77,7 @@ async fn a_running_container_is_resized() {
 async fn a_host_that_cannot_resize_says_so_and_all_else_goes_on() {
     let world = World::awake().await;
     running(&world).await;
-    for _ in 0..2 {
-        world
-            .on_host
-            .refuse_change(&host_name("web"), StatusCode::NOT_FOUND, UNHANDLED);
-    }
+    world.on_host.forget_subresource("resize");
     resize(&world, "2");
     let event = world
         .on_virtual
@@ -92,11 +87,14 @@ async fn a_host_that_cannot_resize_says_so_and_all_else_goes_on() {
         })
         .await;
     assert_eq!(event.regarding.unwrap().name.as_deref(), Some("web"));
-    world.on_virtual.put(&config_map("other", "red"));
-    let is_larger = |pod: &Pod| cpu(pod) == "2";
+    world.on_virtual.edit::<Pod>(TEAM, "web", |pod| {
+        pod.labels_mut()
+            .insert("tier".to_owned(), "front".to_owned());
+    });
+    let is_labelled = |pod: &Pod| pod.labels().contains_key("tier");
     world
         .on_host
-        .wait_for_object::<Pod>(HOST, &host_name("web"), is_larger)
+        .wait_for_object::<Pod>(HOST, &host_name("web"), is_labelled)
         .await;
 }
 

@@ -21,7 +21,6 @@ use kube::ResourceExt;
 
 use crate::{
     caches::Caches,
-    metadata,
     object_key::ObjectKey,
     plan::{Step, Twins},
     resource::{Reference, ResourceSyncer, Surroundings, TranslateError, Translation},
@@ -33,10 +32,6 @@ pub struct Pods;
 
 impl ResourceSyncer for Pods {
     type Object = Pod;
-
-    fn selects(object: &Pod, _: &Translation) -> bool {
-        !metadata::is_controlled_elsewhere(object)
-    }
 
     fn references(object: &Pod) -> Vec<Reference> {
         references::of(object)

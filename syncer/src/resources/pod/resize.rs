@@ -15,13 +15,17 @@ pub(super) fn digest(pod: &Pod) -> String {
     plan::digest(&resources)
 }
 
-/// The patch that the tenant asks for, if it changed resources since the host last heard of them.
-pub(super) fn step(object: &Pod, host: &Pod) -> Option<Step<Pod>> {
-    let known = host.annotations().get(labels::RESOURCES)?;
-    if *known == digest(object) {
-        return None;
+/// What the tenant asks for, if it changed resources since the host last heard of them: the change, and
+/// then a note that the host has heard of it.
+pub(super) fn steps(object: &Pod, host: &Pod) -> Vec<Step<Pod>> {
+    let (Some(known), Some(spec)) = (host.annotations().get(labels::RESOURCES), &object.spec)
+    else {
+        return Vec::new();
+    };
+    let wanted = digest(object);
+    if *known == wanted {
+        return Vec::new();
     }
-    let spec = object.spec.as_ref()?;
     let changes = |containers: &[Container]| -> Vec<Value> {
         containers
             .iter()
@@ -36,10 +40,20 @@ pub(super) fn step(object: &Pod, host: &Pod) -> Option<Step<Pod>> {
         // Of these, only those that keep running can be resized; naming others unchanged does no harm.
         patch["spec"]["initContainers"] = json!(changes(init));
     }
-    Some(Step::PatchHost {
-        patch,
-        subresource: Some("resize"),
-    })
+    let note = json!({"metadata": {
+        "uid": host.metadata.uid,
+        "annotations": {labels::RESOURCES: wanted},
+    }});
+    vec![
+        Step::PatchHost {
+            patch,
+            subresource: Some("resize"),
+        },
+        Step::PatchHost {
+            patch: note,
+            subresource: None,
+        },
+    ]
 }
 
 fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
@@ -71,12 +85,19 @@ mod tests {
 
     #[test]
     fn a_change_of_the_tenant_is_passed_on() {
-        let Some(Step::PatchHost { patch, subresource }) =
-            step(&with_cpu("2"), &twin(&with_cpu("1")))
+        let steps = steps(&with_cpu("2"), &twin(&with_cpu("1")));
+        let [
+            Step::PatchHost {
+                patch,
+                subresource: Some("resize"),
+            },
+            Step::PatchHost { patch: note, .. },
+        ] = steps.as_slice()
         else {
-            panic!("no patch")
+            panic!("{steps:?}")
         };
-        assert_eq!(subresource, Some("resize"));
+        let heard = &note["metadata"]["annotations"][labels::RESOURCES];
+        assert_eq!(*heard, digest(&with_cpu("2")));
         let expected = json!([{"name": "main", "resources": {"requests": {"cpu": "2"}}}]);
         assert_eq!(patch["spec"]["containers"], expected);
     }
@@ -86,6 +107,6 @@ mod tests {
         let mut host = twin(&with_cpu("1"));
         host.spec.as_mut().unwrap().containers[0].resources =
             serde_json::from_value(json!({"limits": {"cpu": "4"}})).unwrap();
-        assert_eq!(step(&with_cpu("1"), &host), None);
+        assert_eq!(steps(&with_cpu("1"), &host), []);
     }
 }

@@ -24,7 +24,14 @@ pub(super) fn steps(
     cx: &Translation,
 ) -> Result<Vec<Step<Pod>>, TranslateError> {
     let mut patch = Map::new();
-    let wanted = translate::metadata_to_host(object, cx)?;
+    let mut wanted = translate::metadata_to_host(object, cx)?;
+    // Last, since a host may refuse to resize: all else must not wait for that.
+    let resize = resize::steps(object, host);
+    if let Some(known) = host.annotations().get(labels::RESOURCES)
+        && let Some(annotations) = &mut wanted.annotations
+    {
+        annotations.insert(labels::RESOURCES.to_owned(), known.clone());
+    }
     if let Some(metadata) = metadata_patch(&wanted, host) {
         patch.insert("metadata".to_owned(), metadata);
     }
@@ -39,17 +46,16 @@ pub(super) fn steps(
         patch: guarded(Value::Object(patch)),
         subresource: None,
     });
-    // Before the annotation that says what the host has heard of.
-    let resize = resize::step(object, host);
     let gates = gates(object, host);
     let gates = (!gates.is_empty()).then(|| Step::PatchHost {
         patch: guarded(json!({"status": {"conditions": gates}})),
         subresource: Some("status"),
     });
     let ephemeral = ephemeral::step(object, host, cx);
-    Ok([resize, main, gates, ephemeral]
+    Ok([main, gates, ephemeral]
         .into_iter()
         .flatten()
+        .chain(resize)
         .collect())
 }
 

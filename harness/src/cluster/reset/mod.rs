@@ -24,8 +24,9 @@ use crate::{
 
 /// How long a cluster may take to come to rest before its state is saved.
 const REST: Duration = Duration::from_mins(1);
-/// How long a reset may take. What takes longer is not worth it: a new cluster is there sooner.
-const RESET: Duration = Duration::from_secs(30);
+/// How long a reset may take, also on a busy machine. What takes longer is not worth it: a new cluster
+/// is there sooner.
+const RESET: Duration = Duration::from_mins(1);
 const DNS_NAMESPACE: &str = "kube-system";
 const DNS: &str = "coredns";
 

@@ -1,6 +1,12 @@
 //! A cluster put back to its saved state while it runs: a later tenant finds nothing of an earlier one.
 
-use std::{collections::BTreeMap, time::Duration};
+mod mess;
+
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use e2e::{gone, output_of, soon, start};
@@ -313,6 +319,30 @@ async fn a_reset_undoes_any_mess(cluster: VirtualCluster, client: Client) -> any
     let again = cluster.reset().await?;
     gone(&pods, "next").await?;
     ensure!(again.store.deleted > 0, "{again:?}");
+    Ok(())
+}
+
+#[vcluster_test(distro = "k8s")]
+async fn whatever_was_done_by_chance_is_undone(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    let image = cluster.image(Component::Shell).await?;
+    cluster.save_state().await?;
+    let before = picture(&client).await?;
+    for _ in 0..2 {
+        let seed = RandomState::new().hash_one("mess");
+        let about = || format!("the mess of seed {seed}");
+        let mut dice = mess::Dice::new(seed);
+        let allowed = mess::make_a_mess(&client, &image, &mut dice, 60).await;
+        let allowed = allowed.with_context(about)?;
+        ensure!(allowed > 20, "only {allowed} of {}", about());
+        let reset = cluster.reset().await.with_context(about)?;
+        tracing::info!(?reset, seed, allowed, "reset");
+        let after = picture(&client).await.with_context(about)?;
+        let differences = differences(&before, &after);
+        ensure!(differences.is_empty(), "{}: {differences:?}", about());
+    }
     Ok(())
 }
 

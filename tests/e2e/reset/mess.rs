@@ -111,16 +111,8 @@ async fn disturb(
 }
 
 fn any_object(number: usize, image: &str, dice: &mut Dice) -> Value {
-    let namespaces = ["default", "kube-system", "kube-public", "mess-0", "mess-1"];
     let name = format!("mess-{}", number % 40);
-    let mut metadata = json!({
-        "name": name,
-        "namespace": dice.choose(&namespaces),
-        "labels": {"app": name},
-    });
-    if dice.roll(4) == 0 {
-        metadata["finalizers"] = json!(["example.org/never"]);
-    }
+    let mut metadata = metadata(&name, dice);
     let group = format!("{name}.example.org");
     let selector = json!({"matchLabels": {"app": name}});
     let pod = json!({
@@ -129,10 +121,6 @@ fn any_object(number: usize, image: &str, dice: &mut Dice) -> Value {
     });
     let template = json!({"metadata": {"labels": {"app": name}}, "spec": pod});
     let rights = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
-    let subjects = json!([{"kind": "ServiceAccount", "name": "default", "namespace": "default"}]);
-    let role = json!({
-        "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
-    });
     let (version, kind, rest) = match dice.roll(22) {
         0 | 1 => ("v1", "ConfigMap", json!({"data": {"a": name}})),
         2 => ("v1", "Secret", json!({"stringData": {"a": name}})),
@@ -167,7 +155,7 @@ fn any_object(number: usize, image: &str, dice: &mut Dice) -> Value {
         11 => (
             "rbac.authorization.k8s.io/v1",
             "ClusterRoleBinding",
-            json!({"roleRef": role, "subjects": subjects}),
+            all_rights(),
         ),
         12 | 13 => (
             "apps/v1",
@@ -230,4 +218,27 @@ fn definition(group: &str) -> Value {
             "schema": {"openAPIV3Schema": {"type": "object"}},
         }],
     }})
+}
+
+/// The rest of a binding that gives an account everything.
+fn all_rights() -> Value {
+    json!({
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}],
+    })
+}
+
+fn metadata(name: &str, dice: &mut Dice) -> Value {
+    let namespaces = ["default", "kube-system", "kube-public", "mess-0", "mess-1"];
+    let mut metadata = json!({
+        "name": name,
+        "namespace": dice.choose(&namespaces),
+        "labels": {"app": name},
+    });
+    if dice.roll(4) == 0 {
+        metadata["finalizers"] = json!(["example.org/never"]);
+    }
+    metadata
 }

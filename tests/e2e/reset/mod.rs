@@ -110,6 +110,16 @@ async fn make(client: &Client, object: Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits for a kind whose definition is established: it is served a moment later.
+async fn is_served(client: &Client, kind: &GroupVersionKind) -> anyhow::Result<()> {
+    let deadline = soon("served");
+    while let Err(error) = discovery::pinned_kind(client, kind).await {
+        ensure!(!deadline.is_over(), "{kind:?} is not served: {error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
 /// A client that has only a token of the service account `default/default`, which may do anything.
 async fn powerful_account(cluster: &VirtualCluster) -> anyhow::Result<Client> {
     let client = cluster.client();
@@ -207,6 +217,7 @@ async fn clutter(client: &Client, image: &str) -> anyhow::Result<()> {
         soon("established"),
     )
     .await?;
+    is_served(client, &GroupVersionKind::gvk("example.org", "v1", "Thing")).await?;
     make(
         client,
         json!({

@@ -29,6 +29,9 @@ pub(crate) enum Source {
 
 const NAME: &str = "vcluster-syncer";
 const LIMIT: Duration = Duration::from_mins(30);
+/// Static, since its image holds nothing else; and at a fixed address, since a table of what to relocate is
+/// read at every start and stays in memory.
+const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
 
 impl Source {
     /// Looks for the workspace and reads what goes into the program.
@@ -46,7 +49,7 @@ impl Source {
         let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock")];
         collect(&syncer, &mut files)?;
         files.sort();
-        let mut inputs = vec![target().into_bytes()];
+        let mut inputs = vec![target().into_bytes(), FLAGS.into()];
         for file in files {
             let name = file.strip_prefix(root).unwrap_or(&file);
             inputs.push(name.to_string_lossy().into_owned().into_bytes());
@@ -62,7 +65,7 @@ impl Source {
     pub(crate) fn key(&self) -> Key {
         match self {
             Self::Workspace { inputs, .. } => inputs.clone(),
-            Self::Registry => Key::new(title(), ["registry".to_owned(), target()]),
+            Self::Registry => Key::new(title(), ["registry", &target(), FLAGS]),
         }
     }
 
@@ -140,7 +143,7 @@ fn cargo(directory: &Path) -> Command {
     }
     command
         .env("CARGO_TARGET_DIR", directory)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+        .env("RUSTFLAGS", FLAGS);
     command
 }
 

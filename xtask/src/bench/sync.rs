@@ -2,14 +2,18 @@
 
 use std::{fmt::Debug, time::Duration};
 
+use anyhow::ensure;
 use futures::future::try_join_all;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Pod},
 };
-use kube::{Api, Resource, ResourceExt, api::PostParams};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use vcluster_harness::{cluster::VirtualCluster, deadline::Deadline};
 
 use super::{
@@ -49,7 +53,28 @@ pub(crate) async fn measure(
         .iter()
         .map(|name| objects::pending(name, image))
         .collect();
-    add_latencies("sync.pod_create", cluster, pods, figures).await
+    add_latencies("sync.pod_create", cluster, pods, figures).await?;
+    clean_up(cluster).await
+}
+
+/// Removes the pods: the end of a cluster is measured with the one that runs.
+async fn clean_up(cluster: &VirtualCluster) -> anyhow::Result<()> {
+    let pending = ListParams::default().fields("status.phase=Pending");
+    let at_once = DeleteParams::default().grace_period(0);
+    let on_virtual: Api<Pod> = Api::default_namespaced(cluster.client());
+    on_virtual.delete_collection(&at_once, &pending).await?;
+    let on_host: Api<Pod> = Api::namespaced(cluster.host_client(), cluster.namespace());
+    let deadline = Deadline::after("clean-up", Duration::from_mins(1));
+    while let left = on_host.list_metadata(&pending).await?.items.len()
+        && left > 0
+    {
+        ensure!(
+            !deadline.is_over(),
+            "{left} pods of the benchmark stay on the host"
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 async fn add_latencies<K>(

@@ -17,6 +17,7 @@ use tracing::debug;
 
 use crate::{
     ObjectKey,
+    cache::Cache,
     chain::Chain,
     clusters::Clusters,
     cover,
@@ -64,33 +65,20 @@ impl KubernetesService {
                     controller.queue.add(());
                 }
             });
-        let weak = Arc::downgrade(&controller);
-        clusters
-            .caches
-            .endpoints
-            .on_virtual
-            .subscribe(move |change| {
-                if let Some(controller) = weak
-                    .upgrade()
-                    .filter(|_| change.key == service::api_server())
-                {
-                    controller.queue.add(());
-                }
-            });
-        let weak = Arc::downgrade(&controller);
-        clusters
-            .caches
-            .endpoint_slices
-            .on_virtual
-            .subscribe(move |change| {
-                if let Some(controller) = weak
-                    .upgrade()
-                    .filter(|_| change.key == service::api_server())
-                {
-                    controller.queue.add(());
-                }
-            });
+        controller.hear(&clusters.caches.endpoints.on_virtual);
+        controller.hear(&clusters.caches.endpoint_slices.on_virtual);
         controller
+    }
+
+    /// Listens for what is shown of the API server in the virtual cluster.
+    fn hear<K: Synced>(self: &Arc<Self>, shown: &Cache<K>) {
+        let weak = Arc::downgrade(self);
+        shown.subscribe(move |change| {
+            let is_ours = change.key == service::api_server();
+            if let Some(controller) = weak.upgrade().filter(|_| is_ours) {
+                controller.queue.add(());
+            }
+        });
     }
 
     /// Works until `stop`.

@@ -1,10 +1,7 @@
 //! Restarts, broken watches, hostile edits and objects of others.
 
 use http::StatusCode;
-use k8s_openapi::api::{
-    core::v1::{ConfigMap, Pod, Service},
-    events::v1::Event,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use kube::ResourceExt;
 
 use super::world::{HOST, TEAM, World, config_map, host_name, meta, names, pod};
@@ -106,19 +103,6 @@ async fn edits_on_the_host_are_repaired() {
     wait_for_color(&world, "red").await;
 }
 
-async fn the_tenant_is_told(world: &World) -> Event {
-    world
-        .on_virtual
-        .wait_for("a warning", |cluster| {
-            cluster
-                .list::<Event>()
-                .into_iter()
-                .next()
-                .ok_or_else(String::new)
-        })
-        .await
-}
-
 #[tokio::test]
 async fn an_object_of_somebody_else_is_never_touched_and_the_tenant_is_told() {
     let world = World::awake().await;
@@ -126,7 +110,7 @@ async fn an_object_of_somebody_else_is_never_touched_and_the_tenant_is_told() {
     foreign.metadata.namespace = HOST.map(str::to_owned);
     let foreign = world.on_host.put(&foreign);
     world.on_virtual.put(&forced("colors", "red"));
-    let event = the_tenant_is_told(&world).await;
+    let event = world.warning().await;
     assert_eq!(event.type_.as_deref(), Some("Warning"));
     assert_eq!(event.regarding.unwrap().name.as_deref(), Some("colors"));
     assert_eq!(event.reason.as_deref(), Some("SyncError"));
@@ -149,7 +133,7 @@ async fn a_refusal_is_told_in_the_tenants_names_and_holds_up_nobody() {
     world.on_virtual.put(&pod("web"));
     world.on_virtual.put(&pod("other"));
     world.run_pod("other").await;
-    let event = the_tenant_is_told(&world).await;
+    let event = world.warning().await;
     let expected = "pods \"web\" is forbidden: exceeded quota: in namespace team";
     assert_eq!(event.note.as_deref(), Some(expected));
     // And it is tried again.

@@ -5,14 +5,11 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use super::world::{HOST, TEAM, World, host_name, pod, running};
-use crate::labels;
+use crate::{fake_api::FakeApi, labels};
 
-fn gone(
-    cluster: &crate::fake_api::FakeApi,
-    namespace: Option<&str>,
-    name: &str,
-) -> Result<(), String> {
-    match cluster.get::<Pod>(namespace, name) {
+/// Waits until the virtual pod is gone.
+async fn gone(world: &World, name: &str) {
+    let is_gone = |cluster: &FakeApi| match cluster.get::<Pod>(TEAM, name) {
         None => Ok(()),
         Some(pod) => Err(format!(
             "uid {:?}, deletion {:?}, grace {:?}",
@@ -20,7 +17,11 @@ fn gone(
             pod.metadata.deletion_timestamp.is_some(),
             pod.metadata.deletion_grace_period_seconds
         )),
-    }
+    };
+    world
+        .on_virtual
+        .wait_for("the virtual pod to go", is_gone)
+        .await;
 }
 
 #[tokio::test]
@@ -71,12 +72,7 @@ async fn a_deletion_waits_for_the_hosts_kubelet() {
         "the kubelet is not done yet"
     );
     world.on_host.remove::<Pod>(HOST, &host);
-    world
-        .on_virtual
-        .wait_for("the virtual pod to go", |cluster| {
-            gone(cluster, TEAM, "web")
-        })
-        .await;
+    gone(&world, "web").await;
 }
 
 #[tokio::test]
@@ -98,12 +94,7 @@ async fn a_deletion_on_the_host_is_shown_and_finished() {
         })
         .await;
     world.on_host.remove::<Pod>(HOST, &host);
-    world
-        .on_virtual
-        .wait_for("the virtual pod to go", |cluster| {
-            gone(cluster, TEAM, "web")
-        })
-        .await;
+    gone(&world, "web").await;
 }
 
 #[tokio::test]
@@ -113,12 +104,7 @@ async fn a_started_pod_whose_twin_vanished_is_not_made_anew() {
     world.run_pod("web").await;
     world.settle().await;
     world.on_host.remove::<Pod>(HOST, &host_name("web"));
-    world
-        .on_virtual
-        .wait_for("the virtual pod to go", |cluster| {
-            gone(cluster, TEAM, "web")
-        })
-        .await;
+    gone(&world, "web").await;
     world.settle().await;
     assert!(world.on_host.get::<Pod>(HOST, &host_name("web")).is_none());
 }

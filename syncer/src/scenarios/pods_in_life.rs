@@ -1,9 +1,6 @@
 //! What changes while a pod runs: containers to debug it, and what its containers may use.
 
-use k8s_openapi::api::{
-    core::v1::{Pod, Secret},
-    events::v1::Event,
-};
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -79,13 +76,7 @@ async fn a_host_that_cannot_resize_says_so_and_all_else_goes_on() {
     running(&world).await;
     world.on_host.forget_subresource("resize");
     resize(&world, "2");
-    let event = world
-        .on_virtual
-        .wait_for("a warning", |cluster| {
-            let mut events = cluster.list::<Event>();
-            events.pop().ok_or_else(String::new)
-        })
-        .await;
+    let event = world.warning().await;
     assert_eq!(event.regarding.unwrap().name.as_deref(), Some("web"));
     world.on_virtual.edit::<Pod>(TEAM, "web", |pod| {
         pod.labels_mut()

@@ -1,10 +1,7 @@
 //! Claims and their volumes.
 
 use http::StatusCode;
-use k8s_openapi::api::{
-    core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
-    events::v1::Event,
-};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -177,13 +174,7 @@ async fn a_tenant_that_reaches_for_a_volume_of_the_host_is_told() {
     let mut claim = claim("data");
     claim.spec.as_mut().unwrap().volume_name = Some("of-the-host".to_owned());
     world.on_virtual.put(&claim);
-    let event = world
-        .on_virtual
-        .wait_for("a warning", |cluster| {
-            let mut events = cluster.list::<Event>();
-            events.pop().ok_or_else(String::new)
-        })
-        .await;
+    let event = world.warning().await;
     let note = event.note.unwrap();
     assert!(note.contains("spec.volumeName"), "{note}");
     world.settle().await;

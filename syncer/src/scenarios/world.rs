@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use k8s_openapi::{
-    api::core::v1::{ConfigMap, Container, Namespace, Node, Pod, PodSpec, PodStatus, Secret},
+    api::{
+        core::v1::{ConfigMap, Container, Namespace, Node, Pod, PodSpec, PodStatus, Secret},
+        events::v1::Event,
+    },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
     jiff::Timestamp,
 };
@@ -105,6 +108,16 @@ impl World {
     /// How often anything was written.
     pub(super) fn writes(&self) -> usize {
         self.on_virtual.writes() + self.on_host.writes()
+    }
+
+    /// Waits until the tenant is told of trouble.
+    pub(super) async fn warning(&self) -> Event {
+        self.on_virtual
+            .wait_for("a warning", |cluster| {
+                let mut events = cluster.list::<Event>();
+                events.pop().ok_or_else(String::new)
+            })
+            .await
     }
 
     /// Waits for the host pod `name`, schedules it and starts it, as scheduler and kubelet would.

@@ -7,6 +7,7 @@ use tokio::sync::OnceCell;
 use super::{
     Binary, Catalogue, Component, Error, Image, NodeImage, Origin,
     build::{Builder, StandIn},
+    digests::Digests,
     directory,
     registry::{self, Answer},
     search::Search,
@@ -26,6 +27,7 @@ pub struct Assets {
     pub(super) directory: Option<PathBuf>,
     pub(super) builder: Builder,
     pub(super) store: Store,
+    digests: Digests,
     mirror: Option<String>,
     offline: bool,
     syncer_image: Option<String>,
@@ -46,6 +48,7 @@ impl Assets {
             builder: Builder::new(store.clone(), progress.clone(), catalogue.clone()),
             catalogue,
             directory: settings.assets.clone(),
+            digests: Digests::new(&settings.cache, store.clone()),
             mirror: settings.mirror.clone(),
             offline: settings.offline,
             syncer_image: settings.syncer_image.clone(),
@@ -72,7 +75,7 @@ impl Assets {
         &self.catalogue
     }
 
-    /// The version that a request means.
+    /// The version that a request means: of the lock file, or any patch of a minor that is in it.
     ///
     /// # Errors
     /// The lock file does not have it; the error names the near ones.
@@ -81,7 +84,7 @@ impl Assets {
         reason = "a lock file may come from elsewhere one day"
     )]
     pub async fn resolve(&self, request: VersionRequest) -> Result<KubernetesVersion, Error> {
-        Ok(self.catalogue.resolve(request)?.version)
+        self.catalogue.accept(request)
     }
 
     /// An image, from the first source that has it. The version means nothing to components that are
@@ -97,7 +100,24 @@ impl Assets {
         if let (Component::Syncer, Some(reference)) = (component, &self.syncer_image) {
             return self.named_syncer(reference).await;
         }
-        let official = component.official(&self.catalogue, version)?;
+        let image = self.official_image(component, version).await;
+        // A version of which nobody said that it exists.
+        let is_unlisted = component.is_kubernetes() && self.catalogue.release(version).is_none();
+        match image {
+            Err(error @ Error::Unavailable { .. }) if is_unlisted => {
+                let request = VersionRequest::Exact(version);
+                Err(self.catalogue.unknown(request, Some(error)))
+            }
+            image => image,
+        }
+    }
+
+    async fn official_image(
+        &self,
+        component: Component,
+        version: KubernetesVersion,
+    ) -> Result<Image, Error> {
+        let official = component.official(&self.catalogue, version);
         let named = component.version(&self.catalogue, version);
         let mut search = Search::new(format!("the image {component} {named}"));
 
@@ -128,7 +148,7 @@ impl Assets {
             Ok(None) => search.no("cache", "holds only what is built from source"),
             Err(error) => search.no("cache", error.to_string()),
         }
-        if let Some((reference, origin)) = self.engine_or_registry(official, &mut search).await? {
+        if let Some((reference, origin)) = self.checked(official, &mut search).await? {
             return Ok(Image {
                 reference,
                 archive: None,
@@ -195,10 +215,7 @@ impl Assets {
             Err(error) => search.no("cache", error.to_string()),
         }
         let official = release.node_image.clone();
-        if let Some((reference, origin)) = self
-            .engine_or_registry(official.clone(), &mut search)
-            .await?
-        {
+        if let Some((reference, origin)) = self.checked(official.clone(), &mut search).await? {
             let id = engine.image_id(&reference).await?.unwrap_or_default();
             return Ok(present(reference, id, origin));
         }
@@ -290,7 +307,21 @@ impl Assets {
         }
     }
 
-    /// The official image, if the engine has it or can get it. Without an engine that is no failure:
+    /// The official image, if the engine has it or can get it, with the content that it should have.
+    async fn checked(
+        &self,
+        official: Option<String>,
+        search: &mut Search,
+    ) -> Result<Option<(String, Origin)>, Error> {
+        let found = self.engine_or_registry(official.clone(), search).await?;
+        if let (Some((reference, _)), Some(official)) = (&found, &official) {
+            let digests = self.engine().await?.image_digests(reference).await?;
+            self.digests.check(official, &digests).await?;
+        }
+        Ok(found)
+    }
+
+    /// An image, if the engine has it or can get it. Without an engine that is no failure:
     /// a host elsewhere pulls for itself.
     async fn engine_or_registry(
         &self,

@@ -109,10 +109,32 @@ impl Catalogue {
                 .find(|release| (release.version.major, release.version.minor) == (major, minor)),
             VersionRequest::Exact(version) => self.release(version),
         };
-        found.ok_or_else(|| Error::UnknownVersion {
+        found.ok_or_else(|| self.unknown(request, None))
+    }
+
+    /// The version that a request means. Any patch of a minor that is here will do: whether a source
+    /// has it shows when its images are looked for.
+    ///
+    /// # Errors
+    /// There is no such minor; the error names the near versions.
+    pub(crate) fn accept(&self, request: VersionRequest) -> Result<KubernetesVersion, Error> {
+        let is_known = |version: KubernetesVersion| {
+            let minor = VersionRequest::Minor(version.major, version.minor);
+            self.resolve(minor).is_ok()
+        };
+        match request {
+            VersionRequest::Exact(version) if is_known(version) => Ok(version),
+            _ => Ok(self.resolve(request)?.version),
+        }
+    }
+
+    /// A version that is not here, and with which reason from elsewhere.
+    pub(crate) fn unknown(&self, request: VersionRequest, source: Option<Error>) -> Error {
+        Error::UnknownVersion {
             request: request.to_string(),
             near: self.near(request),
-        })
+            source: source.map(Box::new),
+        }
     }
 
     /// Exactly this version.
@@ -171,6 +193,21 @@ mod tests {
     #[case::oldest("oldest", "1.31.4")]
     fn a_request_means_one_version(#[case] request: &str, #[case] expected: &str) {
         assert_eq!(resolved(request).unwrap(), expected);
+    }
+
+    #[rstest]
+    #[case::listed("1.34.2", Some("1.34.2"))]
+    #[case::minor("1.34", Some("1.34.2"))]
+    #[case::a_patch_that_is_not_listed("1.34.9", Some("1.34.9"))]
+    #[case::a_minor_that_is_not_listed("1.99.0", None)]
+    #[case::another_major("2.34.2", None)]
+    fn any_patch_of_a_known_minor_may_be_had(
+        #[case] request: &str,
+        #[case] expected: Option<&str>,
+    ) {
+        let accepted = Catalogue::embedded().accept(request.parse().unwrap());
+        let expected = expected.map(|text| text.parse().unwrap());
+        assert_eq!(accepted.ok(), expected);
     }
 
     #[rstest]

@@ -34,7 +34,7 @@ impl Assets {
                 .and_then(|directory| directory::image(directory, component.name(), &named));
             let plan = self.builder.plan(component, version).ok().flatten();
             let record = plan.and_then(|plan| self.store.record(&plan.key));
-            let official = component.official(&self.catalogue, version)?;
+            let official = component.official(&self.catalogue, version);
             let origin = if in_directory.is_some() {
                 Some(Origin::Directory)
             } else if record.is_some() {

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use jiff::Timestamp;
+
 use super::{build, store};
 use crate::{engine, version::KubernetesVersion};
 
@@ -11,7 +13,8 @@ use crate::{engine, version::KubernetesVersion};
 pub enum Error {
     /// The lock file does not have this version.
     #[error(
-        "kubernetes {request} is not in vcluster.lock; near it are {}",
+        "kubernetes {request} is not in vcluster.lock{}; near it are {}",
+        if source.is_some() { ", and no source has its images" } else { "" },
         list(near)
     )]
     UnknownVersion {
@@ -19,6 +22,52 @@ pub enum Error {
         request: String,
         /// What there is instead, newest first.
         near: Vec<KubernetesVersion>,
+        /// Where it was looked for: any patch of a known minor may be on a registry.
+        #[source]
+        source: Option<Box<Error>>,
+    },
+    /// The engine has another content under the name of an image than the lock file says.
+    #[error(
+        "the container engine's {image} has the content {found}, and vcluster.lock says {locked}; \
+         remove it (`docker image rm {image}`), and the right one is pulled"
+    )]
+    NotAsLocked {
+        /// The image.
+        image: String,
+        /// The digest in the lock file.
+        locked: String,
+        /// The digest that was found.
+        found: String,
+    },
+    /// An image is not what it was when it was first seen here.
+    #[error(
+        "{image} has the content {found}, and had {first} when it was first seen here ({seen}); if \
+         it was changed by somebody who may, remove its entry from {}; if not, do not run it",
+        file.display()
+    )]
+    NotAsFirstSeen {
+        /// The image.
+        image: String,
+        /// The digest that was recorded.
+        first: String,
+        /// When.
+        seen: Timestamp,
+        /// The digest that was found.
+        found: String,
+        /// Where it is recorded.
+        file: PathBuf,
+    },
+    /// The record of what was first seen cannot be read.
+    #[error(
+        "could not read {}; mend it, or remove it and trust what is seen next",
+        file.display()
+    )]
+    ReadDigests {
+        /// The file.
+        file: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
     },
     /// No source has the asset.
     #[error("no source has {asset}:{}", told(tried))]

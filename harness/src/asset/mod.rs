@@ -9,6 +9,7 @@ mod build;
 mod catalogue;
 mod component;
 mod describe;
+mod digests;
 mod directory;
 mod error;
 mod image;

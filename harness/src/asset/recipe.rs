@@ -1,6 +1,6 @@
 //! What each image is: which program, where in the image, under which official name.
 
-use super::{Binary, Catalogue, Component, Error, catalogue::Release};
+use super::{Binary, Catalogue, Component};
 use crate::version::KubernetesVersion;
 
 /// How an image is made from source.
@@ -54,31 +54,29 @@ impl Component {
         }
     }
 
-    /// Its official image, when there is one.
-    ///
-    /// # Errors
-    /// The lock file does not have the version.
+    /// Its official image, when there is one. Of a version that is not in the lock file it is the one
+    /// with the usual name.
     pub(crate) fn official(
         self,
         catalogue: &Catalogue,
         version: KubernetesVersion,
-    ) -> Result<Option<String>, Error> {
-        let release = |pick: fn(&Release) -> Option<String>| {
-            catalogue
-                .resolve(crate::version::VersionRequest::Exact(version))
-                .map(pick)
-        };
+    ) -> Option<String> {
+        let release = catalogue.release(version);
         match self {
             Self::KubeApiserver | Self::KubeControllerManager | Self::KubeScheduler => {
-                release(|release| Some(release.version.to_string())).map(|version| {
-                    version.map(|version| format!("registry.k8s.io/{self}:v{version}"))
-                })
+                Some(format!("registry.k8s.io/{self}:v{version}"))
             }
-            Self::K3s => release(|release| release.k3s.clone()),
-            Self::K0s => release(|release| release.k0s.clone()),
-            _ => Ok(catalogue
+            Self::K3s => release.map_or_else(
+                || Some(format!("rancher/k3s:v{version}-k3s1")),
+                |release| release.k3s.clone(),
+            ),
+            Self::K0s => release.map_or_else(
+                || Some(format!("k0sproject/k0s:v{version}-k0s.0")),
+                |release| release.k0s.clone(),
+            ),
+            _ => catalogue
                 .pinned(self.name())
-                .and_then(|pinned| pinned.image.clone())),
+                .and_then(|pinned| pinned.image.clone()),
         }
     }
 }

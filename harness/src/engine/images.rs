@@ -57,6 +57,16 @@ impl Engine {
         }
     }
 
+    /// The digests under which registries know an image: none when it came by another way.
+    ///
+    /// # Errors
+    /// The engine fails or does not have it.
+    pub(crate) async fn image_digests(&self, reference: &str) -> Result<Vec<String>, Error> {
+        let image = self.patient().inspect_image(reference).await;
+        let image = image.map_err(failed("look at", reference))?;
+        Ok(image.repo_digests.unwrap_or_default())
+    }
+
     /// Pulls an image. `patience` is how long the engine may say nothing at all. Progress is shown
     /// from the moment that a registry has answered.
     ///

@@ -1,7 +1,7 @@
 //! A container engine that has images by name and nothing else, on a socket of its own.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -29,7 +29,10 @@ pub(super) enum Registries {
 /// What the engine has and was asked for.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) images: BTreeSet<String>,
+    /// By name, with the digest if they were pulled.
+    pub(super) images: BTreeMap<String, Option<String>>,
+    /// What the registries have under every name.
+    pub(super) content: String,
     pub(super) pulls: Vec<String>,
 }
 
@@ -44,7 +47,11 @@ impl FakeEngine {
     /// An engine with these images.
     pub(super) fn start(directory: &Path, registries: Registries, images: &[&str]) -> Self {
         let state = State {
-            images: images.iter().map(|image| (*image).to_owned()).collect(),
+            images: images
+                .iter()
+                .map(|image| ((*image).to_owned(), None))
+                .collect(),
+            content: "sha256:first".to_owned(),
             pulls: Vec::new(),
         };
         let state = Arc::new(Mutex::new(state));
@@ -60,7 +67,17 @@ impl FakeEngine {
     }
 
     pub(super) fn has(&self, image: &str) -> bool {
-        self.state.lock().unwrap().images.contains(image)
+        self.state.lock().unwrap().images.contains_key(image)
+    }
+
+    /// As `docker image rm` does.
+    pub(super) fn remove(&self, image: &str) {
+        self.state.lock().unwrap().images.remove(image);
+    }
+
+    /// Another content under every name from now on.
+    pub(super) fn change(&self, content: &str) {
+        content.clone_into(&mut self.state.lock().unwrap().content);
     }
 }
 
@@ -104,7 +121,10 @@ async fn answer(
                     say(StatusCode::NOT_FOUND, r#"{"message":"manifest unknown"}"#)
                 }
                 Registries::Generous => {
-                    state.lock().unwrap().images.insert(image);
+                    let mut state = state.lock().unwrap();
+                    let asked = image.split_once('@').map(|(_, digest)| digest.to_owned());
+                    let content = asked.unwrap_or_else(|| state.content.clone());
+                    state.images.insert(image, Some(content));
                     say(StatusCode::OK, "{\"status\":\"Pulling\"}\n")
                 }
             }
@@ -114,20 +134,25 @@ async fn answer(
             let mut file = tempfile::NamedTempFile::new().unwrap();
             std::io::Write::write_all(&mut file, &body).unwrap();
             let reference = directory::reference(file.path()).unwrap();
-            state.lock().unwrap().images.insert(reference);
+            state.lock().unwrap().images.insert(reference, None);
             say(StatusCode::OK, "{}")
         }
         (&Method::POST, _) if image.ends_with("/tag") => {
             let name = format!("{}:{}", parameter("repo"), parameter("tag"));
-            state.lock().unwrap().images.insert(name);
+            let mut state = state.lock().unwrap();
+            let content = state.images.get(image.trim_end_matches("/tag")).cloned();
+            state.images.insert(name, content.flatten());
             say(StatusCode::CREATED, "")
         }
         _ if image.ends_with("/json") => {
             let name = image.trim_end_matches("/json");
-            if state.lock().unwrap().images.contains(name) {
-                say(StatusCode::OK, &format!(r#"{{"Id":"sha256:of-{name}"}}"#))
-            } else {
-                say(StatusCode::NOT_FOUND, r#"{"message":"No such image"}"#)
+            match state.lock().unwrap().images.get(name) {
+                Some(None) => say(StatusCode::OK, &format!(r#"{{"Id":"sha256:of-{name}"}}"#)),
+                Some(Some(digest)) => say(
+                    StatusCode::OK,
+                    &format!(r#"{{"Id":"sha256:of-{name}","RepoDigests":["x/y@{digest}"]}}"#),
+                ),
+                None => say(StatusCode::NOT_FOUND, r#"{"message":"No such image"}"#),
             }
         }
         _ => say(

@@ -321,8 +321,65 @@ async fn a_named_syncer_image_is_taken_as_it_is() {
     assert_eq!(image.reference, "ghcr.io/me/syncer:dev");
 }
 
+#[rstest]
+#[case::upstream(Component::KubeApiserver, "registry.k8s.io/kube-apiserver:v1.34.7")]
+#[case::k3s(Component::K3s, "rancher/k3s:v1.34.7-k3s1")]
+#[case::k0s(Component::K0s, "k0sproject/k0s:v1.34.7-k0s.0")]
 #[tokio::test]
-async fn another_version_names_the_near_ones() {
+async fn a_version_that_is_not_listed_is_pulled_and_checked_from_then_on(
+    #[case] component: Component,
+    #[case] expected: &str,
+) {
+    let mut place = Place::new();
+    place.settings.mirror = Some("unlisted.example".to_owned());
+    let engine = place.engine(Registries::Generous, &[]);
+    let other = "1.34.7".parse().unwrap();
+    let image = async || place.assets(&engine).image(component, other).await;
+    assert_eq!(image().await.unwrap().reference, expected);
+    // It is the same when it is pulled again.
+    engine.remove(expected);
+    assert_eq!(image().await.unwrap().origin, Origin::Registry);
+
+    engine.change("sha256:other");
+    engine.remove(expected);
+    let after_a_pull = image().await.unwrap_err();
+    let found_in_the_engine = image().await.unwrap_err();
+    for error in [after_a_pull, found_in_the_engine] {
+        let Error::NotAsFirstSeen {
+            image,
+            first,
+            found,
+            file,
+            ..
+        } = error
+        else {
+            panic!("{error:?}");
+        };
+        assert_eq!(image, expected);
+        assert_eq!((&*first, &*found), ("sha256:first", "sha256:other"));
+        assert_eq!(file, place.settings.cache.join("digests.toml"));
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_the_user_names_may_change() {
+    let mut place = Place::new();
+    place.settings.syncer_image = Some("ghcr.io/me/syncer:dev".to_owned());
+    let engine = place.engine(Registries::Generous, &[]);
+    let image = async || {
+        place
+            .assets(&engine)
+            .image(Component::Syncer, version())
+            .await
+    };
+    image().await.unwrap();
+    engine.change("sha256:other");
+    engine.remove("ghcr.io/me/syncer:dev");
+    image().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_no_source_has_names_the_near_ones() {
     let assets = Place::new().without_engine();
     let other = "1.34.7".parse().unwrap();
     let error = assets
@@ -330,6 +387,14 @@ async fn another_version_names_the_near_ones() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("1.34.2"), "{error}");
+    let Error::UnknownVersion {
+        source: Some(source),
+        ..
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert!(matches!(*source, Error::Unavailable { .. }), "{source:?}");
 }
 
 #[tokio::test]

@@ -78,10 +78,27 @@ pub(super) fn plan(target: &State, now: &Reading, beginning: Beginning) -> Plan 
         }
     }
     products(target, now, beginning, &mut plan);
-    // Nothing is put back while somebody who is about to go could still use it.
-    plan.writes
-        .sort_by_key(|write| (write.value.is_some(), rank(&write.key)));
+    plan.writes.sort_by_key(turn);
     plan
+}
+
+/// When a write is made; equals are made together.
+///
+/// Nothing is put back while somebody who is about to go could still use it. Accounts are: nobody has a
+/// token of their new selves, and the pods that are made in the place of others need one.
+pub(super) fn turn(write: &Write) -> (bool, usize) {
+    let is_later = write.value.is_some() && rule(&write.key) != Rule::Renewed;
+    (is_later, rank(&write.key))
+}
+
+/// When the last account was renewed. Pods from before may hold tokens that are worth nothing.
+fn renewal(target: &State, now: &Reading) -> i64 {
+    let accounts = target
+        .entries
+        .keys()
+        .filter(|key| rule(key) == Rule::Renewed);
+    let modified = accounts.filter_map(|key| Some(now.entries.get(key)?.modified));
+    modified.max().unwrap_or_default()
 }
 
 /// Was the value put back, and did its controller only say something about it since?
@@ -100,7 +117,8 @@ fn is_same(was: &Entry, is: &Entry) -> bool {
 
 /// Adds to the plan what must be done about the objects that are made of others: those that are as
 /// they were stay, those that came since in the place of one that was there before stay as well, and
-/// all others go.
+/// all others go. A pod must also have come after the accounts, as it got its token when it came: its
+/// programs may keep it for a minute, whatever is in its file.
 fn products(target: &State, now: &Reading, beginning: Beginning, plan: &mut Plan) {
     let uids: HashSet<String> = target
         .entries
@@ -116,6 +134,7 @@ fn products(target: &State, now: &Reading, beginning: Beginning, plan: &mut Plan
             *places.entry(group(key, &object)).or_default() += 1;
         }
     }
+    let renewal = renewal(target, now);
     let mut candidates = HashMap::new();
     for (key, is) in &now.entries {
         let Rule::Made(product) = rule(key) else {
@@ -127,7 +146,10 @@ fn products(target: &State, now: &Reading, beginning: Beginning, plan: &mut Plan
             Some(object) if stays => {
                 take_place(&mut places, &group(key, &object));
             }
-            Some(object) if beginning.is_before(is.created) => {
+            Some(object)
+                if beginning.is_before(is.created)
+                    && (product != Product::Pod || is.created > renewal) =>
+            {
                 candidates.insert(key, (product, object));
             }
             _ => plan.writes.push(deletion(key, is)),

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::{
     Error, Report,
     object::is_lasting_token,
-    plan::{Beginning, Plan, plan},
-    rule::{Product, Rule, rank, rule},
+    plan::{Beginning, Plan, plan, turn},
+    rule::{Product, Rule, rule},
     state::State,
     store::{Reading, Store, Write, Written},
     target::{Accounts, Target},
@@ -126,11 +126,7 @@ async fn carry_out(
     deadline: Instant,
     limit: Duration,
 ) -> Result<(), Error> {
-    let is_together = |a: &Write, b: &Write| {
-        let turn = |write: &Write| (write.value.is_some(), rank(&write.key));
-        turn(a) == turn(b)
-    };
-    for turn in plan.writes.chunk_by(is_together) {
+    for turn in plan.writes.chunk_by(|a, b| turn(a) == turn(b)) {
         let writes = stream::iter(turn)
             .map(|write| async move { Ok((write, insist(store, write).await?)) })
             .buffer_unordered(CONCURRENCY)

@@ -226,8 +226,10 @@ fn controllers(reading: &mut Reading) {
                 name: name_of(owner).to_owned(),
                 uid,
             };
+            // It gets a token when it is made.
             let made = Draft {
                 owner: Some(owner),
+                spec: account(reading),
                 ..object(1000)
             };
             put(reading, &key(&name), made.value());
@@ -329,6 +331,34 @@ async fn a_pod_is_made_again_by_its_controller_and_then_belongs_to_the_state() {
     assert_eq!(pods(&outcome.state.entries), pods(&entries));
     let again = reset(&memory, &outcome.state).await.unwrap();
     assert_eq!(again.report.deleted, 0, "it is not taken for the tenant's");
+}
+
+/// Whose token a pod gets that is made while the cluster is reset.
+#[rstest]
+#[case::made_when_the_tenants_goes("pods/dns/dns-1-b")]
+#[case::made_before_the_accounts_are_renewed("clusterrolebindings/mine")]
+#[tokio::test(start_paused = true)]
+async fn no_pod_stays_that_was_made_for_an_account_of_before(#[case] mine: &str) {
+    let mut reading = world();
+    delete(&mut reading, &key("pods/dns/dns-1-a"));
+    put(
+        &mut reading,
+        &key(mine),
+        owned(99, "ReplicaSet", "dns-1", 4).value(),
+    );
+    let memory = Memory::answering(reading, controllers);
+    reset(&memory, &state(&world())).await.unwrap();
+    let reading = memory.reading();
+    let is_pod = |key: &&String| key.starts_with("/registry/pods/");
+    let pod = reading.entries.keys().find(is_pod).unwrap();
+    let essence = read(&reading.entries[pod].value).essence;
+    assert!(
+        essence
+            .spec()
+            .concat()
+            .ends_with(account(&reading).as_bytes()),
+        "{essence:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

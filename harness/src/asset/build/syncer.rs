@@ -32,6 +32,15 @@ const LIMIT: Duration = Duration::from_mins(30);
 /// Static, since its image holds nothing else; and at a fixed address, since a table of what to relocate is
 /// read at every start and stays in memory.
 const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
+/// Folders whose files do not go into the program: tests, and what they play with.
+const LEFT_OUT: &[&str] = &[
+    "benches",
+    "examples",
+    "fake_api",
+    "scenarios",
+    "target",
+    "tests",
+];
 
 impl Source {
     /// Looks for the workspace and reads what goes into the program.
@@ -166,8 +175,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
             .to_string_lossy()
             .into_owned();
         if path.is_dir() {
-            // Tests do not go into the program.
-            if name != "target" && name != "tests" {
+            if !LEFT_OUT.contains(&name.as_str()) {
                 collect(&path, files)?;
             }
         } else {

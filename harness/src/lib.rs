@@ -22,6 +22,7 @@ pub mod settings;
 pub mod signal;
 pub mod slice;
 pub mod testing;
+pub mod timeline;
 pub mod version;
 pub mod wait;
 

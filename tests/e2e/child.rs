@@ -76,6 +76,8 @@ impl Runner {
             .env("RUST_BACKTRACE", "0")
             // What the outer run was told is not for the inner one.
             .env_remove("VCLUSTER_TEST_KEEP")
+            // Its end is not the outer run's business.
+            .env("VCLUSTER_TEST_RUN", format!("e2e-{}", std::process::id()))
             .envs(environment.iter().copied())
             // It stays open as long as this process lives: see `parent_is_gone`.
             .stdin(Stdio::piped())

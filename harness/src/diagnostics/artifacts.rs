@@ -3,17 +3,15 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::LazyLock,
 };
 
-use jiff::{Timestamp, tz::TimeZone};
-
+use super::run_id::run_id;
 use crate::settings::{Environment, ProcessEnvironment, Settings};
 
 /// How many runs stay in the target directory. What the user names is the user's to clean.
 const KEPT_RUNS: usize = 20;
 
-/// The directory of this run's bundles. Nothing is written before there is a bundle.
+/// The directory of this run's bundles and of its time line. Nothing is written before there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifacts {
     root: PathBuf,
@@ -45,10 +43,23 @@ impl Artifacts {
         }
     }
 
-    /// Makes a new directory for a test. A test that fails again, or has two clusters, gets another.
-    pub(super) fn create(&self, test: &str) -> io::Result<PathBuf> {
+    /// The directory of this run, made when it is not there.
+    pub(crate) fn of_run(&self) -> io::Result<PathBuf> {
         let run = self.root.join(&self.run);
         fs::create_dir_all(&run)?;
+        // A convenience, and on some file systems impossible.
+        if let Err(error) = self.point_latest() {
+            tracing::debug!(%error, "no link to the latest run");
+        }
+        if let Err(error) = self.remove_old() {
+            tracing::debug!(%error, "old runs stay");
+        }
+        Ok(run)
+    }
+
+    /// Makes a new directory for a test. A test that fails again, or has two clusters, gets another.
+    pub(super) fn create(&self, test: &str) -> io::Result<PathBuf> {
+        let run = self.of_run()?;
         let name = file_name(test);
         let mut path = run.join(&name);
         let mut number = 1;
@@ -58,13 +69,6 @@ impl Artifacts {
             }
             number += 1;
             path = run.join(format!("{name}-{number}"));
-        }
-        // A convenience, and on some file systems impossible.
-        if let Err(error) = self.point_latest() {
-            tracing::debug!(%error, "no link to the latest run");
-        }
-        if let Err(error) = self.remove_old() {
-            tracing::debug!(%error, "old runs stay");
         }
         Ok(path)
     }
@@ -78,12 +82,12 @@ impl Artifacts {
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
             // The link `latest` is no directory.
-            if entry.file_type()?.is_dir() {
+            if entry.file_type()?.is_dir() && *entry.file_name() != *self.run {
                 runs.push((entry.metadata()?.modified()?, entry.path()));
             }
         }
         runs.sort();
-        let old = runs.len().saturating_sub(count);
+        let old = (runs.len() + 1).saturating_sub(count);
         for (_, path) in &runs[..old] {
             fs::remove_dir_all(path)?;
         }
@@ -100,16 +104,6 @@ impl Artifacts {
         std::os::unix::fs::symlink(&self.run, &new)?;
         fs::rename(&new, self.root.join("latest"))
     }
-}
-
-/// nextest's run, which has many processes; else this process.
-fn run_id(env: &impl Environment) -> String {
-    static THIS_PROCESS: LazyLock<String> = LazyLock::new(|| {
-        let now = Timestamp::now().to_zoned(TimeZone::UTC);
-        format!("{}-{}", now.strftime("%Y%m%dT%H%M%S"), std::process::id())
-    });
-    env.get("NEXTEST_RUN_ID")
-        .map_or_else(|| THIS_PROCESS.clone(), |id| file_name(&id))
 }
 
 /// cargo marks its target directory; a test binary lies somewhere below it.
@@ -236,11 +230,5 @@ mod tests {
         );
         let set = [("CARGO_TARGET_DIR", "/t")];
         assert_eq!(target_directory(program, &set), Path::new("/t"));
-    }
-
-    #[test]
-    fn a_run_of_nextest_is_one_run() {
-        assert_eq!(run_id(&[("NEXTEST_RUN_ID", "abc-1")]), "abc-1");
-        assert_eq!(run_id(&[]), run_id(&[]));
     }
 }

@@ -11,6 +11,7 @@ mod evidence;
 mod logs;
 mod redact;
 mod report;
+mod run_id;
 mod side;
 #[cfg(test)]
 mod tests;

@@ -168,7 +168,7 @@ mod portable {
 
     pub(super) fn inspect(pid: u32) -> Option<Presence> {
         let id = Pid::from_u32(pid);
-        let mut system = System::new();
+        let mut system = System::new().ok()?;
         system.refresh_processes_specifics(
             ProcessesToUpdate::Some(&[id]),
             true,

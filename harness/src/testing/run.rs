@@ -22,7 +22,11 @@ use super::{
     telemetry,
     verdict::{Ended, Trouble, Verdict},
 };
-use crate::{deadline::Deadline, diagnostics::Failure};
+use crate::{
+    deadline::Deadline,
+    diagnostics::Failure,
+    timeline::{self, Event, Kind},
+};
 
 /// How long the search for the cause of a failure may take.
 const EXPLAIN_LIMIT: Duration = Duration::from_secs(30);
@@ -60,7 +64,8 @@ where
     telemetry::start(settings.log.as_deref());
     let verdict = match runtime {
         Ok(runtime) => {
-            let verdict = runtime.block_on(conduct(backend, &test, needs, body));
+            let conducted = conduct(backend, &test, needs, body);
+            let verdict = runtime.block_on(timeline::of_test(test.full_name(), conducted));
             runtime.shutdown_timeout(RUNTIME_LIMIT);
             verdict
         }
@@ -81,12 +86,16 @@ where
     R: Outcome,
 {
     let begun = Instant::now();
+    timeline::record(Event::mark(Kind::Test, "begin"));
     let (clusters, started) = start(backend, test, argument::count(needs)).await;
     let future = if let Err(trouble) = started {
         Err(trouble)
     } else {
         let given = Given::new(needs, &clusters, test);
-        prepare(given, body, backend.settings().start_timeout).await
+        let began = Instant::now();
+        let future = prepare(given, body, backend.settings().start_timeout).await;
+        timeline::record(Event::span(Kind::Arguments, "arguments", began).outcome(future.is_ok()));
+        future
     };
     let ended = match future {
         Ok(future) => {
@@ -94,7 +103,11 @@ where
                 clusters: clusters.clone(),
                 test: test.clone(),
             };
-            current::scope(current, play(future, test.spec.timeout)).await
+            let began = Instant::now();
+            let ended = current::scope(current, play(future, test.spec.timeout)).await;
+            let is_good = ended.failure(&test.spec).is_none();
+            timeline::record(Event::span(Kind::Body, "body", began).outcome(is_good));
+            ended
         }
         Err(trouble) => Ended::NotSetUp(trouble),
     };
@@ -112,10 +125,17 @@ where
                 last_seen: None,
                 error: failure.clone(),
             };
-            explain(backend, &clusters, &failure).await
+            let began = Instant::now();
+            let explanation = explain(backend, &clusters, &failure).await;
+            timeline::record(Event::span(Kind::Explain, "explain", began));
+            explanation
         }
     };
+    let began = Instant::now();
     let cleaned = clean_up::all(backend, test, clusters, failure.is_some()).await;
+    let (is_clean, is_good) = (cleaned.errors.is_empty(), failure.is_none());
+    timeline::record(Event::span(Kind::CleanUp, "clean-up", began).outcome(is_clean));
+    timeline::record(Event::span(Kind::Test, "end", begun).outcome(is_good));
     Verdict {
         ended,
         failure,

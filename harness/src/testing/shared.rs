@@ -1,6 +1,6 @@
 //! The real backend: virtual clusters on the host that this machine shares.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     asset::Assets,
     cluster::{self, OnFailure, VirtualCluster, VirtualClusterBuilder},
-    diagnostics::Failure,
+    diagnostics::{Artifacts, Failure},
     distro,
     host::{self, HostCluster},
     lease::{HostAccess, Session},
@@ -28,6 +28,7 @@ use crate::{
     reaper::{self, Restart},
     settings::{Keep, Settings},
     signal,
+    timeline::{self, Event, Kind},
 };
 
 /// Clusters for one test. The host is looked up when the first is asked for.
@@ -64,7 +65,9 @@ impl SharedHost {
             if let Err(error) = signal::install() {
                 warn!(%error, "a signal will leave its clusters to the reaper");
             }
+            let began = Instant::now();
             let host = self.host(test.spec.nodes).await?;
+            timeline::record(Event::span(Kind::Host, "host", began).detail(host.name()));
             let client = host.client().await?;
             let access = HostAccess {
                 name: host.name(),
@@ -153,7 +156,10 @@ pub fn run<F: Future<Output: Outcome>>(
     // This process may be a reaper that was started by the name of this test.
     reaper::run_if_asked();
     match Settings::from_process() {
-        Ok(settings) => run_on(&SharedHost::new(settings), spec, needs, body),
+        Ok(settings) => {
+            timeline::start(&Artifacts::new(&settings));
+            run_on(&SharedHost::new(settings), spec, needs, body)
+        }
         Err(error) => Verdict::not_set_up(&spec, &error).deliver(&TestInfo::new(spec), false),
     }
 }
@@ -168,9 +174,17 @@ impl Backend for SharedHost {
     async fn start(&self, test: &TestInfo) -> Result<VirtualCluster, SetUpError> {
         let place = self.place(test).await?;
         let builder = self.builder(test, &place.session)?;
+        let began = Instant::now();
         match builder.start(&place.host, &self.assets).await {
-            Ok(cluster) => Ok(cluster),
-            Err(error) => Err(self.give_up(test, place, error).await),
+            Ok(cluster) => {
+                timeline::record_start(&cluster, began);
+                Ok(cluster)
+            }
+            Err(error) => {
+                let event = Event::span(Kind::Start, "start", began).outcome(false);
+                timeline::record(event.cluster(&error.cluster));
+                Err(self.give_up(test, place, error).await)
+            }
         }
     }
 

@@ -179,6 +179,11 @@ impl TestInfo {
             spec,
         }
     }
+
+    /// The test among those of other crates.
+    pub(super) fn full_name(&self) -> String {
+        format!("{} {}", self.crate_name, self.path)
+    }
 }
 
 #[cfg(test)]

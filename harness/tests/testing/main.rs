@@ -6,3 +6,4 @@ mod cases;
 mod events;
 mod matrix;
 mod pretend;
+mod timeline;

@@ -128,14 +128,23 @@ impl<K> Cache<K> {
         let _ready = is_ready.wait_for(|is_ready| *is_ready).await;
     }
 
-    /// Calls `subscriber` for every change from now on, in the order of subscription. It runs
-    /// within the watch and must be quick.
+    /// Calls `subscriber` for everything that is there, as if it came now, and for every change from
+    /// now on, in the order of subscription. It runs within the watch and must be quick.
     pub fn subscribe(&self, subscriber: impl Fn(&Change<K>) + Send + Sync + 'static) {
-        self.inner
+        // Held all the while, so that no change is missed; one may be told twice.
+        let mut subscribers = self
+            .inner
             .subscribers
             .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Box::new(subscriber));
+            .unwrap_or_else(PoisonError::into_inner);
+        for (key, after) in self.read(HashMap::clone) {
+            subscriber(&Change {
+                key,
+                before: None,
+                after: Some(after),
+            });
+        }
+        subscribers.push(Box::new(subscriber));
     }
 
     fn read<T>(&self, read: impl FnOnce(&HashMap<ObjectKey, Arc<K>>) -> T) -> T {
@@ -327,6 +336,7 @@ mod tests {
                 change.after.is_some(),
             ));
         });
+        seen.lock().unwrap().clear();
         cache.replace(listed(&["kept", "new"]));
         let mut seen = seen.lock().unwrap().clone();
         seen.sort();
@@ -339,6 +349,22 @@ mod tests {
             seen,
             expected.map(|(name, before, after)| (name.to_owned(), before, after))
         );
+    }
+
+    #[test]
+    fn who_comes_late_is_told_of_all_that_is_there() {
+        let cache = Cache::default();
+        cache.replace(listed(&["old", "lost"]));
+        cache.remove(config_map("lost"));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        cache.subscribe(move |change: &Change<ConfigMap>| {
+            let mut seen = sink.lock().unwrap();
+            seen.push((change.key.name.clone(), change.before.is_some()));
+        });
+        cache.insert(config_map("new"));
+        let expected = ["old", "new"].map(|name| (name.to_owned(), false));
+        assert_eq!(*seen.lock().unwrap(), expected);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use kube::Client;
 use crate::{
     caches::Caches,
     config::SyncConfig,
+    election::Mandate,
     metrics::Metrics,
     naming::NameTranslator,
     object_key::ObjectKey,
@@ -35,6 +36,8 @@ pub struct Clusters {
     pub warnings: Warnings,
     /// Counts what is done.
     pub metrics: Arc<Metrics>,
+    /// Says whether this syncer may write now.
+    pub mandate: Arc<Mandate>,
 }
 
 impl Clusters {
@@ -42,13 +45,19 @@ impl Clusters {
     pub fn new(virtual_client: Client, host_client: Client, config: SyncConfig) -> Self {
         let names = NameTranslator::new(&config.cluster, &config.host_namespace);
         let metrics = Arc::default();
+        let mandate = Arc::new(if config.leader_election.enabled {
+            Mandate::none()
+        } else {
+            Mandate::unlimited()
+        });
         Self {
             warnings: Warnings::new(virtual_client.clone(), names.clone()),
-            on_virtual: Writer::new(virtual_client, Side::Virtual, &metrics),
-            on_host: Writer::new(host_client, Side::Host, &metrics),
+            on_virtual: Writer::new(virtual_client, Side::Virtual, &metrics, &mandate),
+            on_host: Writer::new(host_client, Side::Host, &metrics, &mandate),
             caches: Caches::new(names.clone(), config.sync.clone()),
             facts: Arc::new(ClusterFacts::from(&config)),
             metrics,
+            mandate,
             names,
             config,
         }

@@ -91,10 +91,18 @@ fn answer(clusters: &Clusters, path: &str) -> Response<Full<Bytes>> {
                 format!("not seen yet: {}", missing.join(", ")),
             ),
         },
-        "/metrics" => (StatusCode::OK, clusters.metrics.render()),
+        "/metrics" => (StatusCode::OK, metrics(clusters)),
         _ => (StatusCode::NOT_FOUND, "not found".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     response
+}
+
+fn metrics(clusters: &Clusters) -> String {
+    let name = "vcluster_syncer_leading";
+    let help = "Whether this syncer is the one that works.";
+    let leading = u8::from(clusters.mandate.holds());
+    let rest = clusters.metrics.render();
+    format!("{rest}# HELP {name} {help}\n# TYPE {name} gauge\n{name} {leading}\n")
 }

@@ -13,6 +13,7 @@ mod controller;
 mod controllers;
 mod coredns;
 mod cover;
+pub mod election;
 mod events;
 #[cfg(test)]
 mod fake_api;

@@ -57,7 +57,22 @@ pub fn role_rules(config: &SyncConfig) -> Vec<PolicyRule> {
     ];
     rules.extend(switched_on(&optional, ALL));
     rules.extend(switched_on(&[(from_host.events, "", "events")], READ));
+    if config.leader_election.enabled {
+        rules.extend(lease_rules(config.lease()));
+    }
     rules
+}
+
+/// Rights to one lease; only to make it cannot be limited to a name.
+fn lease_rules(name: String) -> [PolicyRule; 2] {
+    let leases = |verbs| rule("coordination.k8s.io", &["leases"], verbs);
+    [
+        leases(&["create"]),
+        PolicyRule {
+            resource_names: Some(vec![name]),
+            ..leases(&["get", "update"])
+        },
+    ]
 }
 
 /// The rules of the syncer's `ClusterRole`.
@@ -144,6 +159,25 @@ mod tests {
                     .any(|resource| resource == "*")
             );
         }
+    }
+
+    #[test]
+    fn the_lease_of_several_syncers_is_the_only_one_that_they_may_change() {
+        let mut config = config();
+        let leases = |config: &SyncConfig| -> Vec<_> {
+            let is_lease = |rule: &PolicyRule| rule.resources == Some(vec!["leases".to_owned()]);
+            let rules = role_rules(config).into_iter().filter(is_lease);
+            rules
+                .map(|rule| (rule.verbs.join(" "), rule.resource_names))
+                .collect()
+        };
+        assert_eq!(leases(&config), []);
+        config.leader_election.enabled = true;
+        let expected = [
+            ("create".to_owned(), None),
+            ("get update".to_owned(), Some(vec![config.lease()])),
+        ];
+        assert_eq!(leases(&config), expected);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    clusters::Clusters, controllers::Controllers, coredns::CoreDns, events, health, health::Health,
+    clusters::Clusters, controllers::Controllers, coredns::CoreDns, election::Candidate, events,
+    health, health::Health,
 };
 
 /// A running syncer. End it with [`Self::shutdown`]; dropping it leaves writes half done.
@@ -25,24 +26,13 @@ impl Syncer {
         let clusters = Arc::new(clusters);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let controllers = Controllers::new(&clusters);
         clusters.caches.watch(
             clusters.on_virtual.client(),
             clusters.on_host.client(),
             &mut tasks,
             &stop,
         );
-        if let Some(dns) = CoreDns::new(&clusters.config) {
-            let (clusters, stop) = (Arc::clone(&clusters), stop.clone());
-            tasks.spawn(async move {
-                dns.run(&clusters.on_virtual, stop.clone()).await;
-                stop.cancelled().await;
-            });
-        }
-        if clusters.config.sync.from_host.events.enabled {
-            tasks.spawn(events::run(Arc::clone(&clusters), stop.clone()));
-        }
-        tasks.spawn(controllers.run(Arc::clone(&clusters), stop.clone()));
+        tasks.spawn(lead(Arc::clone(&clusters), stop.clone()));
         Self {
             clusters,
             tasks,
@@ -95,6 +85,37 @@ impl Syncer {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+/// Works: always as the only syncer, and as one of several whenever elected.
+async fn lead(clusters: Arc<Clusters>, stop: CancellationToken) {
+    if !clusters.config.leader_election.enabled {
+        return work(clusters, stop).await;
+    }
+    let candidate = Candidate::new(clusters.on_host.client().clone(), &clusters.config);
+    let work = |stop| work(Arc::clone(&clusters), stop);
+    candidate.run(&clusters.mandate, &stop, work).await;
+}
+
+/// Keeps the two clusters in step until `stop`. What was remembered before may be out of date, so
+/// this starts with nothing but what the caches show.
+async fn work(clusters: Arc<Clusters>, stop: CancellationToken) {
+    let controllers = Controllers::new(&clusters);
+    let dns = async {
+        if let Some(dns) = CoreDns::new(&clusters.config) {
+            dns.run(&clusters.on_virtual, stop.clone()).await;
+        }
+    };
+    let events = async {
+        if clusters.config.sync.from_host.events.enabled {
+            events::run(Arc::clone(&clusters), stop.clone()).await;
+        }
+    };
+    tokio::join!(
+        controllers.run(Arc::clone(&clusters), stop.clone()),
+        dns,
+        events
+    );
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::{
+    election::Mandate,
     labels,
     metrics::{self, Metrics},
     object_key::ObjectKey,
@@ -57,6 +58,7 @@ pub struct Writer {
     client: Client,
     side: Side,
     metrics: Arc<Metrics>,
+    mandate: Arc<Mandate>,
     /// Fields that this side's version of Kubernetes does not know, by kind.
     unknown: Mutex<HashMap<String, HashSet<Vec<String>>>>,
 }
@@ -85,6 +87,11 @@ pub struct Error {
     #[source]
     pub source: Box<kube::Error>,
 }
+
+/// The write was not even sent.
+#[derive(Debug, thiserror::Error)]
+#[error("another syncer may be the one that works by now")]
+struct NotLeading;
 
 impl Error {
     /// What the server answered, if it was reached.
@@ -133,12 +140,13 @@ impl Error {
 }
 
 impl Writer {
-    /// Writes to `side` with `client`, and counts in `metrics`.
-    pub fn new(client: Client, side: Side, metrics: &Arc<Metrics>) -> Self {
+    /// Writes to `side` with `client` while `mandate` holds, and counts in `metrics`.
+    pub fn new(client: Client, side: Side, metrics: &Arc<Metrics>, mandate: &Arc<Mandate>) -> Self {
         Self {
             client,
             side,
             metrics: Arc::clone(metrics),
+            mandate: Arc::clone(mandate),
             unknown: Mutex::default(),
         }
     }
@@ -318,6 +326,10 @@ impl Writer {
         key: &ObjectKey,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<(), Error> {
+        if !self.mandate.holds() {
+            let source = kube::Error::Service(Box::new(NotLeading));
+            return Err(self.error::<K>(action, key.clone(), source));
+        }
         let start = Instant::now();
         let result = match request {
             Ok(request) => self.client.request::<IgnoredAny>(request).await.map(|_| ()),

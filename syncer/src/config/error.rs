@@ -35,6 +35,14 @@ pub enum Error {
         "`persistentVolumes` go to the host only with `persistentVolumeClaims`: switch those on"
     )]
     VolumesWithoutClaims,
+    /// A lease that ends before it can be renewed.
+    #[error("a lease of {seconds} s is too short: `leaseSeconds` must be {shortest} at least")]
+    ShortLease {
+        /// How long it is.
+        seconds: u16,
+        /// How long it must be.
+        shortest: u16,
+    },
     /// Not a configuration.
     #[error("the configuration is not valid")]
     Parse(#[from] serde_yaml_ng::Error),

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Sync,
+    LeaderElection, Sync,
     error::{Error, explain},
 };
 
@@ -54,6 +54,9 @@ pub struct SyncConfig {
     /// those stay as the host writes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syncer_image: Option<String>,
+    /// How several syncers of the cluster agree on the one that works.
+    #[serde(default)]
+    pub leader_election: LeaderElection,
     /// What is synced, and how.
     #[serde(default)]
     pub sync: Sync,
@@ -82,14 +85,21 @@ impl SyncConfig {
             health_address: health_address(),
             coredns_image: None,
             syncer_image: None,
+            leader_election: LeaderElection::default(),
             sync: Sync::default(),
             cluster,
         }
     }
 
+    /// The host Lease of the syncer that works.
+    pub fn lease(&self) -> String {
+        format!("{}-syncer", self.cluster)
+    }
+
     /// Reads a configuration from YAML.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
         let config: Self = serde_yaml_ng::from_str(text).map_err(explain)?;
+        config.leader_election.check()?;
         config.sync.check()?;
         Ok(config)
     }
@@ -167,6 +177,16 @@ pub(crate) mod tests {
             Error::UnknownKey { key, nearest, .. } => {
                 assert_eq!((key.as_str(), nearest.as_str()), (unknown, expected));
             }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_lease_leaves_time_to_renew_it() {
+        let text = serde_yaml_ng::to_string(&config()).unwrap();
+        let text = text.replace("leaseSeconds: 15", "leaseSeconds: 2");
+        match SyncConfig::from_yaml(&text).unwrap_err() {
+            Error::ShortLease { seconds, shortest } => assert_eq!((seconds, shortest), (2, 6)),
             other => panic!("{other:?}"),
         }
     }

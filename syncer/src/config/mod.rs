@@ -4,9 +4,11 @@
 mod choice;
 mod error;
 mod file;
+mod leader_election;
 
 pub use choice::{Content, FromHost, Nodes, Pods, Switch, Sync, ToHost};
 pub use error::Error;
 pub use file::SyncConfig;
 #[cfg(test)]
 pub(crate) use file::tests;
+pub use leader_election::LeaderElection;

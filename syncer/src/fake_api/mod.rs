@@ -2,14 +2,13 @@
 //! create, server-side apply, merge and strategic patches, delete with preconditions and grace, and
 //! the subresources that the syncer uses. It knows no schema, no defaults and no controllers.
 
+mod line;
 mod patch;
 mod path;
 mod store;
 
 use std::{
-    convert::Infallible,
     future::Future,
-    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -20,8 +19,13 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Bytes, Frame};
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
+use tower::BoxError;
 
+pub(crate) use self::{
+    line::{Condition, Line},
+    store::Written,
+};
 use self::{
     path::Path,
     store::{Attempt, Store},
@@ -34,13 +38,14 @@ pub(crate) struct FakeApi {
     store: Arc<Mutex<Store>>,
     /// Tells watches that there is something new.
     changed: Arc<watch::Sender<u64>>,
+    line: Line,
 }
 
 /// The plain text that a server answers where it knows no such resource.
 const UNHANDLED: &str = "404 page not found";
 
 /// What it answers with: a value, or a stream of them.
-type Sent = UnsyncBoxBody<Bytes, Infallible>;
+type Sent = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Answers a request, or says why not.
 type Answer = Result<(StatusCode, Value), Refusal>;
@@ -67,24 +72,28 @@ impl FakeApi {
         Self {
             store: Arc::new(Mutex::new(Store::default())),
             changed: Arc::new(watch::Sender::new(0)),
+            line: Line::new("anybody"),
         }
     }
 
     /// A client of it.
     pub(crate) fn client(&self) -> Client {
-        let api = self.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let api = api.clone();
-            let answer: Pin<Box<dyn Future<Output = Result<Response<Sent>, Infallible>> + Send>> =
-                Box::pin(async move { Ok(api.answer(request).await) });
-            answer
-        });
-        Client::new(service, "default")
+        self.line.client(self)
+    }
+
+    /// A client of it at the end of another line than the usual one.
+    pub(crate) fn client_over(&self, line: &Line) -> Client {
+        line.client(self)
+    }
+
+    /// Every write, who did it and when; without what was said about them, and without leases.
+    pub(crate) fn written(&self) -> Vec<Written> {
+        self.store.lock().unwrap().written.clone()
     }
 
     /// How many requests have changed, or tried to change, something.
     pub(crate) fn writes(&self) -> usize {
-        self.store.lock().unwrap().writes
+        self.store.lock().unwrap().written.len()
     }
 
     /// The object, if it is there.
@@ -242,8 +251,8 @@ impl FakeApi {
                         tokio::time::timeout(Duration::from_millis(20), changed.changed()).await;
                 }
             };
-            let met = tokio::time::timeout(Duration::from_secs(10), met).await;
-            met.unwrap_or_else(|_| panic!("waited 10 s for {what}; last seen: {last}"))
+            let met = tokio::time::timeout(Duration::from_secs(30), met).await;
+            met.unwrap_or_else(|_| panic!("waited 30 s for {what}; last seen: {last}"))
         }
     }
 
@@ -251,7 +260,7 @@ impl FakeApi {
         self.changed.send_modify(|version| *version += 1);
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Sent> {
+    async fn answer(&self, request: Request<Body>, author: &'static str) -> Response<Sent> {
         let (parts, body) = request.into_parts();
         let query: Vec<(String, String)> = parts
             .uri
@@ -286,6 +295,12 @@ impl FakeApi {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
             .to_owned();
+        if parts.method != Method::GET && path.is_synced() {
+            self.store.lock().unwrap().written.push(Written {
+                author,
+                at: Instant::now(),
+            });
+        }
         let answer = self.act(
             &parts.method,
             &path,
@@ -311,9 +326,6 @@ impl FakeApi {
         selector: Option<&str>,
     ) -> Answer {
         let mut store = self.store.lock().unwrap();
-        if method != Method::GET && !path.is_event() {
-            store.writes += 1;
-        }
         match (method.as_str(), path.name.is_empty()) {
             ("GET", true) => Ok((StatusCode::OK, store.as_list(path, selector))),
             ("GET", false) => {
@@ -323,6 +335,7 @@ impl FakeApi {
                 })
             }
             ("POST", _) => store.post(path, body),
+            ("PUT", false) => store.replace(path, body),
             ("PATCH", false) => store.patch(path, kind, body),
             ("DELETE", false) => store.delete(path, body),
             _ => Err(Refusal::new(
@@ -338,7 +351,7 @@ impl FakeApi {
             // Not a refusal: by now the real server has begun to answer.
             let status = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"});
             let line = Bytes::from(format!("{}\n", json!({"type": "ERROR", "object": status})));
-            return Response::new(Full::new(line).boxed_unsync());
+            return Response::new(whole(line));
         }
         let (store, changed) = (Arc::clone(&self.store), self.changed.subscribe());
         let generation = self.store.lock().unwrap().generation;
@@ -366,22 +379,25 @@ impl FakeApi {
         });
         let lines = events.flat_map(stream::iter).map(|event| {
             let line = Bytes::from(format!("{event}\n"));
-            Ok::<_, Infallible>(Frame::data(line))
+            Ok::<_, BoxError>(Frame::data(line))
         });
         Response::new(StreamBody::new(lines).boxed_unsync())
     }
 }
 
 fn respond(code: StatusCode, value: &Value) -> Response<Sent> {
-    let mut response = Response::new(Full::new(Bytes::from(value.to_string())).boxed_unsync());
+    let mut response = Response::new(whole(Bytes::from(value.to_string())));
     *response.status_mut() = code;
     response
 }
 
+fn whole(body: Bytes) -> Sent {
+    Full::new(body).map_err(Into::into).boxed_unsync()
+}
+
 fn refuse(refusal: &Refusal) -> Response<Sent> {
     if refusal.message == UNHANDLED {
-        let body = Full::new(Bytes::from(UNHANDLED)).boxed_unsync();
-        let mut response = Response::new(body);
+        let mut response = Response::new(whole(Bytes::from(UNHANDLED)));
         *response.status_mut() = refusal.code;
         return response;
     }

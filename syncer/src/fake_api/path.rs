@@ -46,9 +46,9 @@ impl Path {
         })
     }
 
-    /// Is this about what was said, not about what is?
-    pub(super) fn is_event(&self) -> bool {
-        self.collection.ends_with("/events")
+    /// Is this about the tenant's objects, not about what was said of them or who is to write?
+    pub(super) fn is_synced(&self) -> bool {
+        !self.collection.ends_with("/events") && !self.collection.ends_with("/leases")
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Answer, Refusal, patch, path::Path};
 
@@ -18,9 +19,16 @@ pub(super) struct Store {
     pub(super) oldest: u64,
     /// Grows when all watches end.
     pub(super) generation: u64,
-    pub(super) writes: usize,
+    pub(super) written: Vec<Written>,
     pub(super) refusals: Vec<(Attempt, String, Refusal)>,
     uids: u64,
+}
+
+/// A request that changed something, or tried to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) author: &'static str,
+    pub(crate) at: Instant,
 }
 
 /// What may be refused.
@@ -175,6 +183,13 @@ impl Store {
         }
         self.check_refusals(Attempt::Creation, &path)?;
         Ok((StatusCode::CREATED, self.put(&path, body.clone())))
+    }
+
+    /// The whole object anew, if it is still what its author read.
+    pub(super) fn replace(&mut self, path: &Path, body: &Value) -> Answer {
+        let existing = self.existing(path)?;
+        check_preconditions(path, body, Some(&existing))?;
+        Ok((StatusCode::OK, self.put(path, body.clone())))
     }
 
     pub(super) fn patch(&mut self, path: &Path, kind: &str, body: &Value) -> Answer {

@@ -3,6 +3,7 @@
 mod adversity;
 mod classes;
 mod content;
+mod election;
 mod model;
 mod model_of_pods;
 mod pods;

@@ -5,12 +5,13 @@ use std::{
     collections::{HashMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::StatusCode;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, warn};
 
@@ -257,8 +258,13 @@ impl<R: ResourceSyncer> Controller<R> {
             self.tell(key, &problem).await;
             return PATIENT;
         }
-        warn!(object = %key, error = %Chain(error), "could not sync");
-        QUICK
+        // A whole cluster that is busy is no news of each object.
+        if error.is_overload() {
+            debug!(object = %key, error = %Chain(error), "too busy");
+        } else {
+            warn!(object = %key, error = %Chain(error), "could not sync");
+        }
+        error.again(SOON, LATE)
     }
 
     /// What the resource itself can do about a refusal.
@@ -318,9 +324,11 @@ impl<R: ResourceSyncer> Controller<R> {
 
 /// For what passes by itself.
 const QUICK: Outcome = Outcome::Failed {
-    first: Duration::from_millis(20),
-    longest: Duration::from_secs(10),
+    first: SOON,
+    longest: LATE,
 };
+const SOON: Duration = Duration::from_millis(20);
+const LATE: Duration = Duration::from_secs(10);
 /// For what somebody must mend.
 const PATIENT: Outcome = Outcome::Failed {
     first: Duration::from_secs(1),

@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod caches;
 mod chain;
+pub mod client;
 pub mod clusters;
 pub mod config;
 mod controller;

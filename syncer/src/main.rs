@@ -5,14 +5,14 @@ use std::{fs, io, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use kube::{
-    Client, Config,
+    Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 use vcluster_syncer::{
-    Syncer,
+    Syncer, client,
     clusters::Clusters,
     config::SyncConfig,
     relay::{self, SharedDirectory},
@@ -122,9 +122,9 @@ async fn run(config: PathBuf, host_kubeconfig: Option<PathBuf>) -> anyhow::Resul
         None => Config::incluster().context("could not read this pod's service account")?,
     };
     let virtual_client =
-        Client::try_from(virtual_config).context("could not make the virtual client")?;
+        client::connect(virtual_config).context("could not make the virtual client")?;
     let host_client =
-        Client::try_from(host_config.clone()).context("could not make the host client")?;
+        client::connect(host_config.clone()).context("could not make the host client")?;
     info!(cluster = %config.cluster, step = "start", "starting");
     let relay_config = config.clone();
     let relay_client = virtual_client.clone();

@@ -53,15 +53,12 @@ pub(crate) fn report(
 ) -> Outcome {
     metrics.turn(kind, elapsed, result.is_err(), waiting);
     result.unwrap_or_else(|error| {
-        if error.is_stale() {
-            debug!(kind, %object, error = %Chain(&error), "stale, trying again");
+        if error.is_stale() || error.is_overload() {
+            debug!(kind, %object, error = %Chain(&error), "trying again");
         } else {
             warn!(kind, %object, error = %Chain(&error), "could not sync");
         }
-        Outcome::Failed {
-            first: Duration::from_millis(20),
-            longest: Duration::from_secs(10),
-        }
+        error.again(Duration::from_millis(20), Duration::from_secs(10))
     })
 }
 

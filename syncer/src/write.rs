@@ -5,23 +5,26 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::Duration,
 };
 
-use http::StatusCode;
+use http::{StatusCode, header::RETRY_AFTER};
+use http_body_util::BodyExt;
 use kube::{
     Client,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    client::Body,
     core::{Request, Status},
 };
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     election::Mandate,
     labels,
     metrics::{self, Metrics},
     object_key::ObjectKey,
+    queue::Outcome,
     resource::Synced,
     unknown_fields,
 };
@@ -83,15 +86,26 @@ pub struct Error {
     pub object: ObjectKey,
     /// Where.
     pub side: Side,
+    /// How long the server wants to be left in peace, if it says so.
+    pub retry_after: Option<Duration>,
     /// What the server said.
     #[source]
     pub source: Box<kube::Error>,
 }
 
-/// The write was not even sent.
+/// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
-#[error("another syncer may be the one that works by now")]
-struct NotLeading;
+enum Lost {
+    #[error("another syncer may be the one that works by now, so it was not sent")]
+    NotLeading,
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Silence,
+}
+
+/// How long a write may take. The API server gives an admission webhook less.
+const PATIENCE: Duration = Duration::from_secs(35);
+/// The longest time that a server is left in peace when it asks for it.
+const LONGEST_PEACE: Duration = Duration::from_mins(1);
 
 impl Error {
     /// What the server answered, if it was reached.
@@ -127,6 +141,21 @@ impl Error {
         self.is(StatusCode::CONFLICT)
             || self.is(StatusCode::NOT_FOUND) && !self.is_unknown_resource()
             || self.status().is_some_and(is_other_uid)
+    }
+
+    /// Was the server too busy to look at it?
+    pub fn is_overload(&self) -> bool {
+        self.is(StatusCode::TOO_MANY_REQUESTS) || self.is(StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// When to try again: after `first` and then ever later, but not before the server wants to hear
+    /// of us again.
+    pub(crate) fn again(&self, first: Duration, longest: Duration) -> Outcome {
+        let least = self.retry_after.unwrap_or_default();
+        Outcome::Failed {
+            first: first.max(least),
+            longest: longest.max(least),
+        }
     }
 
     /// Did the server refuse the object for what it is, so that trying again helps only when
@@ -326,14 +355,15 @@ impl Writer {
         key: &ObjectKey,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<(), Error> {
-        if !self.mandate.holds() {
-            let source = kube::Error::Service(Box::new(NotLeading));
-            return Err(self.error::<K>(action, key.clone(), source));
-        }
         let start = Instant::now();
-        let result = match request {
-            Ok(request) => self.client.request::<IgnoredAny>(request).await.map(|_| ()),
-            Err(error) => Err(kube::Error::BuildRequest(error)),
+        let mut retry_after = None;
+        let result = if self.mandate.holds() {
+            let request = request.map_err(kube::Error::BuildRequest);
+            let answer = async { self.ask(request?, &mut retry_after).await };
+            let silence = |_| Err(kube::Error::Service(Box::new(Lost::Silence)));
+            timeout(PATIENCE, answer).await.unwrap_or_else(silence)
+        } else {
+            Err(kube::Error::Service(Box::new(Lost::NotLeading)))
         };
         let request = metrics::Request {
             kind: <K as k8s_openapi::Resource>::KIND,
@@ -342,7 +372,33 @@ impl Writer {
         };
         self.metrics
             .write(request, start.elapsed(), result.is_err());
-        result.map_err(|source| self.error::<K>(action, key.clone(), source))
+        result.map_err(|source| Error {
+            retry_after,
+            ..self.error::<K>(action, key.clone(), source)
+        })
+    }
+
+    /// As [`Client::request`], which does not tell what a busy server says of the time.
+    async fn ask(
+        &self,
+        request: http::Request<Vec<u8>>,
+        retry_after: &mut Option<Duration>,
+    ) -> Result<(), kube::Error> {
+        let answer = self.client.send(request.map(Body::from)).await?;
+        let code = answer.status();
+        let wanted = answer.headers().get(RETRY_AFTER);
+        let seconds = wanted.and_then(|value| value.to_str().ok()?.parse().ok());
+        // A server that says "in a year" is not believed.
+        *retry_after = seconds.map(|it| Duration::from_secs(it).min(LONGEST_PEACE));
+        let text = answer.into_body().collect().await?.to_bytes();
+        if code.is_success() {
+            return Ok(());
+        }
+        let status = serde_json::from_slice(&text).unwrap_or_else(|_| {
+            let text = String::from_utf8_lossy(&text);
+            Status::failure(text.trim(), "Unknown").with_code(code.as_u16())
+        });
+        Err(kube::Error::Api(Box::new(status)))
     }
 
     fn as_json<K: Synced>(&self, action: &'static str, object: &K) -> Result<Value, Error> {
@@ -363,6 +419,7 @@ impl Writer {
             kind: K::kind(&()).into_owned(),
             object,
             side: self.side,
+            retry_after: None,
             source: Box::new(source),
         }
     }

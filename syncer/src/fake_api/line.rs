@@ -1,19 +1,20 @@
 //! What lies between a client and its server, and may break.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
 
 use futures::{StreamExt, stream};
 use http::{Request, Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Bytes;
-use kube::{
-    Client,
-    client::{Body, retry::RetryPolicy},
-};
-use tokio::sync::watch;
+use kube::{Client, client::Body};
+use tokio::{sync::watch, task::yield_now, time::Instant};
 use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
 
 use super::{FakeApi, Sent};
+use crate::client::Questions;
 
 /// One or more clients' way to a server. Clones are the same line.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub(crate) struct Line {
     /// Who is at its end, for the record of writes.
     pub(super) author: &'static str,
     condition: Arc<watch::Sender<Condition>>,
+    /// What the server was too busy for, and when.
+    turned_away: Arc<Mutex<Vec<(String, Instant)>>>,
 }
 
 /// How a line is.
@@ -42,12 +45,18 @@ impl Line {
         Self {
             author,
             condition: Arc::new(watch::Sender::new(Condition::Good)),
+            turned_away: Arc::default(),
         }
     }
 
     /// Breaks or mends it.
     pub(crate) fn set(&self, condition: Condition) {
         self.condition.send_replace(condition);
+    }
+
+    /// Every request that the server was too busy for, and when.
+    pub(crate) fn turned_away(&self) -> Vec<(String, Instant)> {
+        self.turned_away.lock().unwrap().clone()
     }
 
     /// A client at the end of it, which tries again as a real one does.
@@ -58,7 +67,7 @@ impl Line {
             async move { line.carry(&api, request).await }
         });
         let service = ServiceBuilder::new()
-            .layer(RetryLayer::new(RetryPolicy::server_retry()))
+            .layer(RetryLayer::new(Questions::new()))
             .service(service);
         Client::new(service, "default")
     }
@@ -77,9 +86,17 @@ impl Line {
                 condition.wait_for(|it| *it != Condition::Silent).await?;
                 return Err(broken(io::ErrorKind::ConnectionReset));
             }
-            Condition::Busy(seconds) => return Ok(too_busy(seconds)),
+            Condition::Busy(seconds) => {
+                let what = format!("{} {}", request.method(), request.uri());
+                let mut turned_away = self.turned_away.lock().unwrap();
+                turned_away.push((what, Instant::now()));
+                return Ok(too_busy(seconds));
+            }
         }
+        // Whoever asks may be gone before the question arrives, and before the answer does.
+        yield_now().await;
         let answer = api.answer(request, self.author).await;
+        yield_now().await;
         Ok(answer.map(|body| {
             let frames = BodyExt::into_data_stream(body);
             let frames = stream::unfold(Some((frames, condition)), |state| async move {

@@ -86,6 +86,11 @@ impl FakeApi {
         line.client(self)
     }
 
+    /// The usual line.
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
+    }
+
     /// Every write, who did it and when; without what was said about them, and without leases.
     pub(crate) fn written(&self) -> Vec<Written> {
         self.store.lock().unwrap().written.clone()

@@ -122,7 +122,7 @@ proptest! {
 
     #[test]
     fn at_rest_both_sides_agree(acts in proptest::collection::vec(act(), 1..30)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(tell(&acts));
     }
 }

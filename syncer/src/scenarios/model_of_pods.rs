@@ -183,7 +183,7 @@ proptest! {
     fn at_rest_every_pod_has_its_twin_and_no_twin_is_an_orphan(
         acts in proptest::collection::vec(act(), 1..30),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(tell(&acts));
     }
 }

@@ -11,6 +11,10 @@ use super::world::World;
 pub(super) enum Trouble {
     /// The syncer ends, or begins.
     Toggle,
+    /// It is killed in the middle of whatever it does, or begins.
+    Crash,
+    /// It gets some way with what it does.
+    Proceed(u8),
     /// Watches end and their history is lost.
     Break,
     /// Some time passes.
@@ -20,6 +24,8 @@ pub(super) enum Trouble {
 pub(super) fn trouble() -> impl Strategy<Value = Trouble> {
     prop_oneof![
         1 => Just(Trouble::Toggle),
+        2 => Just(Trouble::Crash),
+        3 => (1..60u8).prop_map(Trouble::Proceed),
         1 => Just(Trouble::Break),
         2 => Just(Trouble::Rest),
     ]
@@ -30,7 +36,9 @@ impl World {
     pub(super) async fn suffer(&mut self, trouble: Trouble) {
         match trouble {
             Trouble::Toggle if self.is_awake() => self.sleep().await,
-            Trouble::Toggle => self.wake().await,
+            Trouble::Crash if self.is_awake() => self.crash(),
+            Trouble::Toggle | Trouble::Crash => self.wake().await,
+            Trouble::Proceed(steps) => proceed(steps.into()).await,
             Trouble::Break => {
                 self.on_virtual.break_watches();
                 self.on_host.break_watches();
@@ -44,5 +52,12 @@ impl World {
         if !self.is_awake() {
             self.wake().await;
         }
+    }
+}
+
+/// Lets everybody else take some steps.
+pub(super) async fn proceed(steps: usize) {
+    for _ in 0..steps {
+        tokio::task::yield_now().await;
     }
 }

@@ -93,6 +93,11 @@ impl World {
         }
     }
 
+    /// Kills the syncer in the middle of whatever it does.
+    pub(super) fn crash(&mut self) {
+        self.syncer = None;
+    }
+
     /// Waits until nobody has anything to do, and makes sure that it stays so.
     pub(super) async fn settle(&self) {
         let mut quiet = 0;

@@ -100,6 +100,11 @@ pub(crate) struct CreateArguments {
     /// Which Kubernetes version: `1.34`, `1.34.2`, `latest`, `latest-1` or `oldest`; the host's when absent.
     #[arg(long, value_parser = version)]
     pub(crate) version: Option<VersionRequest>,
+    /// Where it keeps its objects: `etcd`, `kine`, or `env:NAME` for the database whose endpoint is in the
+    /// variable NAME; the distro's choice when absent.
+    // Judged later: a refusal by the parser shows the whole value.
+    #[arg(long)]
+    pub(crate) store: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
@@ -214,6 +219,7 @@ mod tests {
                 name: "web".to_owned(),
                 distro: "k8s".to_owned(),
                 version: Some(VersionRequest::Minor(1, 34)),
+                store: None,
             })
         );
     }

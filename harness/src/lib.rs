@@ -6,6 +6,7 @@
 pub mod asset;
 pub mod cluster;
 pub mod command;
+pub mod datastore;
 pub mod deadline;
 pub mod diagnostics;
 pub mod distro;

@@ -21,6 +21,7 @@ const GRAMMAR: Grammar = Grammar {
         ("keep", "keep = \"failed\""),
         ("nodes", "nodes = 2"),
         ("sync", "sync = \"sync.yaml\""),
+        ("store", "store = \"kine\""),
         (
             "matrix",
             "matrix(distro = [\"k8s\", \"k3s\"], version = [\"1.33\", \"1.34\"])",
@@ -43,6 +44,8 @@ pub(crate) struct Arguments {
     pub(crate) nodes: Option<usize>,
     /// A file, from the directory of the crate's manifest.
     pub(crate) sync: Option<String>,
+    /// `etcd`, `kine` or `env:NAME`.
+    pub(crate) store: Option<String>,
     pub(crate) matrix: Option<Matrix>,
     /// A variant of `testing::Flavor`.
     pub(crate) flavor: Option<&'static str>,
@@ -78,6 +81,7 @@ impl Arguments {
             "flavor" => self.flavor = Some(argument.string(values::flavor)?),
             "nodes" => self.nodes = Some(argument.count()?),
             "sync" => self.sync = Some(argument.string(values::path)?),
+            "store" => self.store = Some(argument.string(values::store)?),
             "matrix" => self.matrix = Some(Matrix::parse(argument)?),
             "worker_threads" => self.worker_threads = Some(argument.count()?),
             _ => self.harness = Some(argument.path()?),

@@ -64,6 +64,7 @@ impl Call<'_> {
         let keep = arguments.keep.map(called).into_iter();
         let nodes = arguments.nodes.iter();
         let sync = arguments.sync.as_deref().map(included).into_iter();
+        let store = arguments.store.iter();
         let matrix = self.matrix().into_iter();
         let flavor = arguments.flavor.map(called).into_iter();
         let threads = arguments.worker_threads.iter();
@@ -76,6 +77,7 @@ impl Call<'_> {
                 #(.keep(#harness::settings::Keep::#keep))*
                 #(.nodes(#nodes))*
                 #(.sync(#sync))*
+                #(.store(#store))*
                 #(.matrix(#matrix))*
                 #(.flavor(#harness::testing::Flavor::#flavor))*
                 #(.worker_threads(#threads))*

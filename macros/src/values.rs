@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The distros that there are; which of them a harness can start is its own business.
 pub(crate) const DISTROS: &[&str] = &["k8s", "k3s", "k0s"];
 
+/// The stores that need no endpoint.
+const STORES: &[&str] = &["etcd", "kine"];
+
 const KEEP: &[(&str, &str)] = &[
     ("never", "Never"),
     ("failed", "OnFailure"),
@@ -21,6 +24,25 @@ pub(crate) fn distro(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(unknown("distro", text, DISTROS.iter().copied()))
+}
+
+/// Whether the variable is set is known only where the test runs.
+pub(crate) fn store(text: &str) -> Result<String, String> {
+    if text.contains("://") {
+        return Err(
+            "an endpoint holds a password: put it into an environment variable and write `env:NAME`"
+                .to_owned(),
+        );
+    }
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    match text.strip_prefix("env:") {
+        Some(name) if !name.is_empty() && name.bytes().all(is_letter) => Ok(text.to_owned()),
+        None if STORES.contains(&text) => Ok(text.to_owned()),
+        Some(_) | None => {
+            let known = STORES.iter().copied().chain(["env:NAME"]);
+            Err(unknown("store", text, known))
+        }
+    }
 }
 
 /// Only the syntax: which versions there are is data of the harness.
@@ -128,6 +150,18 @@ mod tests {
     #[case::no_number_back("latest-", false)]
     fn a_version_is_judged_by_its_syntax(#[case] text: &str, #[case] valid: bool) {
         assert_eq!(version(text).is_ok(), valid, "{text}");
+    }
+
+    #[rstest]
+    #[case::etcd("etcd", true)]
+    #[case::kine("kine", true)]
+    #[case::variable("env:DATABASE_URL", true)]
+    #[case::no_variable("env:", false)]
+    #[case::two_words("env:DATABASE URL", false)]
+    #[case::endpoint("postgres://db.test", false)]
+    #[case::other("sqlite", false)]
+    fn a_store_is_judged_by_its_syntax(#[case] text: &str, #[case] valid: bool) {
+        assert_eq!(store(text).is_ok(), valid, "{text}");
     }
 
     #[rstest]

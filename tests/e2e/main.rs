@@ -20,4 +20,5 @@ mod relay;
 mod reset;
 mod services;
 mod storage;
+mod stores;
 mod watcher;

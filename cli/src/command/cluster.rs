@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use vcluster_harness::{
     asset::Assets,
     cluster::{self, VirtualCluster},
+    datastore::Datastore,
     distro, host,
     owner::Owner,
 };
@@ -27,6 +28,7 @@ pub(super) async fn create(cx: &Context, arguments: CreateArguments) -> Result<E
     // What is wrong with the command line is said before anything is started.
     let distro =
         distro::find(&arguments.distro).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let store = arguments.store.as_deref().map(store).transpose()?;
     let assets = Assets::new(&cx.settings, cx.progress.clone());
     let namespace = format!("vc-{}", arguments.name);
     let mut builder = VirtualCluster::builder(&arguments.name)
@@ -34,6 +36,9 @@ pub(super) async fn create(cx: &Context, arguments: CreateArguments) -> Result<E
         .distro(distro)
         .owner(Owner::standing())
         .timeout(cx.settings.start_timeout);
+    if let Some(store) = store {
+        builder = builder.store(store);
+    }
     if let Some(version) = arguments.version {
         assets.resolve(version).await?;
         builder = builder.version(version);
@@ -77,6 +82,11 @@ pub(super) async fn create(cx: &Context, arguments: CreateArguments) -> Result<E
         seconds: started.elapsed().as_secs_f64(),
     })?;
     Ok(Exit::Good)
+}
+
+fn store(text: &str) -> Result<Datastore, Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    Datastore::named(text, environment).map_err(|error| Failure::new(Exit::Usage, error))
 }
 
 /// The first Ctrl-C or SIGTERM. Where there are no signals it never comes.

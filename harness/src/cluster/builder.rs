@@ -9,6 +9,7 @@ use vcluster_syncer::config::Sync;
 use super::{VirtualCluster, error::Error, phases::Phases, start::start};
 use crate::{
     asset::Assets,
+    datastore::Datastore,
     distro::{self, ControlPlane, ControlPlaneContext, Distro, Scheduling},
     host::HostCluster,
     owner::Owner,
@@ -28,6 +29,7 @@ pub struct VirtualClusterBuilder {
     pub(super) distro: &'static dyn Distro,
     pub(super) version: Option<VersionRequest>,
     pub(super) scheduling: Scheduling,
+    pub(super) store: Option<Datastore>,
     pub(super) sync: Sync,
     pub(super) domain: String,
     pub(super) slice_bits: u8,
@@ -54,6 +56,7 @@ impl VirtualClusterBuilder {
             distro: distro::DEFAULT,
             version: None,
             scheduling: Scheduling::default(),
+            store: None,
             sync: Sync::default(),
             domain: "cluster.local".to_owned(),
             slice_bits: slice::DEFAULT_BITS,
@@ -84,6 +87,16 @@ impl VirtualClusterBuilder {
     /// Who binds its pods to nodes.
     pub fn scheduling(mut self, scheduling: Scheduling) -> Self {
         self.scheduling = scheduling;
+        self
+    }
+
+    /// Where it keeps its objects; the distro's own choice unless said otherwise. A database that an endpoint
+    /// names is used as it is found: a cluster that is given the same one again is the same cluster again.
+    pub fn store(mut self, store: impl Into<Datastore>) -> Self {
+        self.store = Some(match store.into() {
+            Datastore::External(endpoint) => Datastore::External(endpoint.of_cluster(&self.name)),
+            store => store,
+        });
         self
     }
 
@@ -163,6 +176,7 @@ impl VirtualClusterBuilder {
             domain: &self.domain,
             names,
             scheduling: self.scheduling,
+            store: self.store.as_ref(),
         };
         self.distro.control_plane(version, &cx)
     }

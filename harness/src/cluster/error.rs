@@ -5,7 +5,7 @@ use std::{fmt, io, time::Duration};
 use ipnet::IpNet;
 
 use super::{DeleteError, InvalidName, ListError, control_plane::ContainerFailure};
-use crate::{asset, host, pki, version::KubernetesVersion};
+use crate::{asset, datastore::DatastoreKind, host, pki, version::KubernetesVersion};
 
 /// A step of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,6 +136,29 @@ pub enum Cause {
         /// The host's words.
         message: String,
     },
+    /// The distro has no such store.
+    #[error(
+        "distro `{distro}` cannot keep its objects in {asked}{}",
+        instead(known)
+    )]
+    NoSuchStore {
+        /// The distro.
+        distro: &'static str,
+        /// What was asked for.
+        asked: DatastoreKind,
+        /// What it can have.
+        known: &'static [DatastoreKind],
+    },
+    /// The database that the control plane keeps its objects in cannot be used.
+    #[error("the database {address} cannot be used; container {container} said: {message}")]
+    Database {
+        /// Where it is, without its password.
+        address: String,
+        /// The container that speaks to it.
+        container: &'static str,
+        /// What that container said last.
+        message: String,
+    },
     /// It took too long.
     #[error("waited {:.0} s for {awaited}; last seen: {last_seen}", limit.as_secs_f64())]
     TimedOut {
@@ -214,6 +237,16 @@ pub(super) fn request(action: impl Into<String>) -> impl FnOnce(kube::Error) -> 
     move |source| Cause::Request {
         action: action.into(),
         source,
+    }
+}
+
+fn instead(known: &[DatastoreKind]) -> String {
+    match known {
+        [] => ": it has a store of its own".to_owned(),
+        known => {
+            let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+            format!("; it can in {}", known.join(", "))
+        }
     }
 }
 

@@ -134,10 +134,12 @@ impl Launch<'_> {
         let kubeconfig = objects::kubeconfig_secret(names, pki)?;
         let config = objects::config_map(names, control_plane, &sync)?;
         let pki = objects::pki_secret(names, pki);
+        let secrets = objects::secrets(names, control_plane);
         let slice = objects::slice_patch(&claim.addressing);
         let [syncer, workload] = &access.accounts;
         tokio::try_join!(
             requests.create(&pki),
+            requests.create_if_some(secrets.as_ref()),
             requests.create(&kubeconfig),
             requests.create(&config),
             requests.create(syncer),
@@ -165,7 +167,12 @@ impl Launch<'_> {
         phases: &mut Phases,
     ) -> Result<(), Failure> {
         let seen = Sightings::default();
-        let mut watch = Watch::start(self.client.clone(), self.names, seen.clone());
+        let mut watch = Watch::start(
+            self.client.clone(),
+            self.names,
+            control_plane.database.as_ref(),
+            seen.clone(),
+        );
         let remaining = |awaited| self.deadline.step(awaited, self.deadline.limit());
 
         let cluster = connection

@@ -79,6 +79,11 @@ impl Names {
         format!("{}-config", self.cluster)
     }
 
+    /// What is secret of the distro's own.
+    pub(crate) fn secrets(&self) -> String {
+        format!("{}-secrets", self.cluster)
+    }
+
     /// The syncer's account, and the roles it is bound to.
     pub(crate) fn syncer(&self) -> String {
         format!("vc-{}", self.cluster)

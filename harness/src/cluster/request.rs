@@ -76,6 +76,20 @@ impl Requests<'_> {
         Box::pin(create(&api, object)).await
     }
 
+    pub(super) async fn create_if_some<K>(self, object: Option<&K>) -> Result<(), Cause>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        match object {
+            Some(object) => self.create(object).await,
+            None => Ok(()),
+        }
+    }
+
     pub(super) async fn create_global<K>(self, object: &K) -> Result<(), Cause>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,

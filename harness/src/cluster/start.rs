@@ -9,7 +9,7 @@ use super::{
     OnFailure, VirtualCluster, VirtualClusterBuilder,
     connection::Connection,
     delete,
-    error::{Failure, Step},
+    error::{Cause, Failure, Step},
     launch::Launch,
     names::Names,
     objects::Images,
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     asset::{self, Assets, Component, Image},
+    datastore::Datastore,
     deadline::Deadline,
     host::HostCluster,
     live::{self, Live, Registration},
@@ -37,6 +38,7 @@ pub(super) async fn start(
     let names = names.map_err(Failure::at(Step::Namespace))?;
     let choice = options.sync.check();
     choice.map_err(Failure::at(Step::Objects))?;
+    check_store(options).map_err(Failure::at(Step::Objects))?;
     let request = options
         .version
         .unwrap_or_else(|| options.distro.default_version());
@@ -81,6 +83,19 @@ pub(super) async fn start(
             }
             Err(failure)
         }
+    }
+}
+
+/// A distro may have no such store.
+fn check_store(options: &VirtualClusterBuilder) -> Result<(), Cause> {
+    let known = options.distro.stores();
+    match options.store.as_ref().map(Datastore::kind) {
+        Some(asked) if !known.contains(&asked) => Err(Cause::NoSuchStore {
+            distro: options.distro.name(),
+            asked,
+            known,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -92,7 +92,34 @@ pub(super) fn text(text: &str) -> String {
 fn redacted(text: &str) -> Option<String> {
     let without_keys = without_private_keys(text);
     let rest = without_keys.as_deref().unwrap_or(text);
-    without_tokens(rest).or(without_keys)
+    let without_logins = without_passwords(rest).or(without_keys);
+    let rest = without_logins.as_deref().unwrap_or(text);
+    without_tokens(rest).or(without_logins)
+}
+
+/// Passwords in addresses: `postgres://USER:PASSWORD@HOST`.
+fn without_passwords(text: &str) -> Option<String> {
+    let mut clean = String::new();
+    let mut copied = 0;
+    for (scheme, _) in text.match_indices("://") {
+        let start = scheme + "://".len();
+        let address = text[start..].split(|c: char| c.is_whitespace() || "\"'`<>".contains(c));
+        let address = address.into_iter().next().unwrap_or_default();
+        let Some((login, _)) = address.rsplit_once('@') else {
+            continue;
+        };
+        if let Some((user, password)) = login.split_once(':')
+            // Else it is an image by its digest, in a registry with a port.
+            && !login.contains('/')
+            && start >= copied
+        {
+            let from = start + user.len() + 1;
+            clean.push_str(&text[copied..from]);
+            clean.push_str(&hidden(password.len()));
+            copied = from + password.len();
+        }
+    }
+    (copied > 0).then(|| clean + &text[copied..])
 }
 
 fn without_private_keys(text: &str) -> Option<String> {
@@ -254,6 +281,10 @@ mod tests {
         "t=eyJhbGciOiJSUzI1NiIsImtpZCI6IiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJl;",
         "t=<redacted, 73 bytes>;"
     )]
+    #[case::an_address(
+        "dial postgres://me:hush@db.test/a, mysql://b:c@tcp(db.test)/a",
+        "dial postgres://me:<redacted, 4 bytes>@db.test/a, mysql://b:<redacted, 1 bytes>@tcp(db.test)/a"
+    )]
     #[case::a_quoted_token("{\"token\":\"abcdefghijk\"}", "{\"token\":\"<redacted, 11 bytes>\"}")]
     fn a_line_loses_its_credentials(#[case] line: &str, #[case] expected: &str) {
         assert_eq!(text(line), expected);
@@ -261,6 +292,7 @@ mod tests {
 
     #[rstest]
     #[case::a_certificate("-----BEGIN CERTIFICATE-----\nxyz\n-----END CERTIFICATE-----\n")]
+    #[case::an_address("http://127.0.0.1:2379 and docker://registry.test:5000/web@sha256:ee6521f2")]
     #[case::prose("the token was refused: unauthorized")]
     #[case::an_image(
         "image: registry.k8s.io/pause:3.10@sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a"

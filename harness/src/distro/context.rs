@@ -2,6 +2,8 @@
 
 use ipnet::IpNet;
 
+use crate::datastore::Datastore;
+
 /// Facts of one cluster, as a distro needs them.
 #[derive(Debug, Clone, Copy)]
 pub struct ControlPlaneContext<'a> {
@@ -14,6 +16,9 @@ pub struct ControlPlaneContext<'a> {
     pub names: &'a [String],
     /// Who binds pods to nodes.
     pub scheduling: Scheduling,
+    /// Where it keeps its objects: one of [`Distro::stores`](super::Distro::stores), or the distro's own
+    /// choice.
+    pub store: Option<&'a Datastore>,
 }
 
 /// Who binds pods to nodes.

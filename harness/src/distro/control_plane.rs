@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::{egress, secret::Secret};
 use crate::asset::Component;
 
 /// A control plane, described.
@@ -13,6 +14,13 @@ pub struct ControlPlane {
     pub containers: Vec<Container>,
     /// Files of its own in [`Volume::Config`], by name.
     pub files: BTreeMap<&'static str, String>,
+    /// What nobody shall read: files of its own in [`Volume::Secrets`], by name, and values of
+    /// [`Container::secret_environment`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<&'static str, Secret>,
+    /// The database that it keeps its objects in, when that is outside the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<OutsideDatabase>,
     /// The user and group of the syncer and of every container that is not root: the syncer's relay
     /// serves its own user and root, and nobody else.
     pub user: i64,
@@ -20,6 +28,15 @@ pub struct ControlPlane {
     pub api_port: u16,
     /// The path that answers 200 once the API may be used.
     pub ready_path: &'static str,
+}
+
+/// A database outside the pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutsideDatabase {
+    /// The container that speaks to it, and whose log tells how that goes.
+    pub container: &'static str,
+    /// Where it is, for messages.
+    pub address: String,
 }
 
 /// One container of a control plane.
@@ -35,6 +52,9 @@ pub struct Container {
     /// Environment variables.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<&'static str, String>,
+    /// Environment variables whose values are in [`ControlPlane::secrets`], under these names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_environment: BTreeMap<&'static str, &'static str>,
     /// What it sees of the pod's volumes.
     pub mounts: Vec<Mount>,
     /// What it may do on its node.
@@ -79,6 +99,8 @@ pub enum Volume {
     Run,
     /// The store's data, in memory.
     Data,
+    /// [`ControlPlane::secrets`].
+    Secrets,
 }
 
 /// What the host's scheduler sets aside. Little, so that many clusters fit; use may exceed it.
@@ -88,6 +110,21 @@ pub struct Requests {
     pub cpu_millis: u32,
     /// Mebibytes of memory.
     pub memory_mib: u32,
+}
+
+impl ControlPlane {
+    /// What these containers are in any distro.
+    pub(super) fn of(containers: Vec<Container>) -> Self {
+        Self {
+            containers,
+            files: [(egress::FILE, egress::configuration())].into(),
+            secrets: BTreeMap::new(),
+            database: None,
+            user: NOBODY,
+            api_port: 6443,
+            ready_path: "/readyz",
+        }
+    }
 }
 
 /// The user of distroless images that is nobody in particular.
@@ -107,6 +144,10 @@ impl Privileges {
 }
 
 impl Volume {
+    /// What every API server sees, whichever distro starts it.
+    pub(super) const OF_API_SERVERS: [Mount; 3] =
+        [Self::Pki.mount(), Self::Config.mount(), Self::Run.mount()];
+
     /// Its name in the pod.
     pub fn name(self) -> &'static str {
         match self {
@@ -114,6 +155,7 @@ impl Volume {
             Self::Config => "config",
             Self::Run => "run",
             Self::Data => "data",
+            Self::Secrets => "secrets",
         }
     }
 
@@ -124,6 +166,7 @@ impl Volume {
             Self::Config => "/config",
             Self::Run => "/run/vcluster",
             Self::Data => "/data",
+            Self::Secrets => "/secrets",
         }
     }
 

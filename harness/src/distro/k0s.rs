@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::{
-    Container, ControlPlane, ControlPlaneContext, Distro, Mount, NOBODY, Privileges, Requests,
-    Scheduling, Volume, controllers, egress,
+    Container, ControlPlane, ControlPlaneContext, Distro, Mount, NOBODY, OutsideDatabase,
+    Privileges, Requests, Scheduling, Volume, controllers, egress,
 };
-use crate::{asset::Component, version::KubernetesVersion};
+use crate::{
+    asset::Component,
+    datastore::{Datastore, DatastoreKind},
+    version::KubernetesVersion,
+};
 
-/// k0s in its official image, with kine and `SQLite`.
+/// k0s in its official image, with kine and `SQLite` unless told otherwise.
 ///
 /// A cluster of it differs from upstream's in a namespace `k0s-autopilot` that is always there, and in
 /// its rejecting anonymous requests even for health.
@@ -89,56 +94,76 @@ impl Distro for K0s {
         version: KubernetesVersion,
         cx: &ControlPlaneContext<'_>,
     ) -> ControlPlane {
-        ControlPlane {
-            containers: vec![controller(version, cx)],
-            files: [
-                (egress::FILE, egress::configuration()),
-                (CONFIG, configuration(version, cx)),
-                (USERS, users()),
-            ]
-            .into(),
-            user: NOBODY,
-            api_port: 6443,
-            ready_path: "/readyz",
+        let mut control_plane = ControlPlane::of(vec![controller(version, cx)]);
+        control_plane.files.insert(USERS, users());
+        let configuration = configuration(version, cx);
+        match cx.store {
+            // It takes the endpoint from this file alone, and tells its kine on a command line inside the
+            // container.
+            Some(Datastore::External(endpoint)) => {
+                control_plane.database = Some(OutsideDatabase::at(endpoint, NAME));
+                control_plane.secrets.insert(CONFIG, configuration.into());
+            }
+            _ => {
+                control_plane.files.insert(CONFIG, configuration);
+            }
         }
+        control_plane
+    }
+
+    fn stores(&self) -> &'static [DatastoreKind] {
+        &[
+            DatastoreKind::Kine,
+            DatastoreKind::Etcd,
+            DatastoreKind::External,
+        ]
     }
 }
 
+/// Its container.
+const NAME: &str = "k0s";
+
 fn controller(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container {
-    let command = [
-        "/bin/sh",
-        "-c",
-        SCRIPT,
-        "k0s",
-        "controller",
-        "--config=/config/k0s.yaml",
-    ];
+    let configuration = match cx.store {
+        Some(Datastore::External(_)) => Volume::Secrets,
+        _ => Volume::Config,
+    };
+    let command = ["/bin/sh", "-c", SCRIPT, "k0s", "controller"];
     let mut command: Vec<_> = command.map(str::to_owned).into();
-    command.push(format!(
-        "--disable-components={}",
-        left_out(version, cx.scheduling).join(",")
-    ));
+    command.extend([
+        format!("--config={}/{CONFIG}", configuration.path()),
+        format!(
+            "--disable-components={}",
+            left_out(version, cx.scheduling).join(",")
+        ),
+    ]);
+    let mut mounts = Volume::OF_API_SERVERS.to_vec();
+    if configuration == Volume::Secrets {
+        mounts.push(Volume::Secrets.mount());
+    }
+    mounts.extend([
+        // The programs that it unpacks beside it need not be in memory twice.
+        Mount {
+            volume: Volume::Data,
+            file: None,
+            path: match cx.store {
+                Some(Datastore::Etcd) => "/var/lib/k0s/etcd",
+                _ => "/var/lib/k0s/db",
+            },
+        },
+        Mount {
+            volume: Volume::Config,
+            file: Some(USERS),
+            path: "/etc/passwd",
+        },
+    ]);
     Container {
-        name: "k0s",
+        name: NAME,
         image: Component::K0s,
         command,
         environment: BTreeMap::new(),
-        mounts: vec![
-            Volume::Pki.mount(),
-            Volume::Config.mount(),
-            Volume::Run.mount(),
-            // The programs that it unpacks beside it need not be in memory twice.
-            Mount {
-                volume: Volume::Data,
-                file: None,
-                path: "/var/lib/k0s/db",
-            },
-            Mount {
-                volume: Volume::Config,
-                file: Some(USERS),
-                path: "/etc/passwd",
-            },
-        ],
+        secret_environment: BTreeMap::new(),
+        mounts,
         privileges: Privileges {
             root: true,
             capabilities: CAPABILITIES,
@@ -172,6 +197,14 @@ fn configuration(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> St
         .into_iter()
         .map(|(name, value)| (name.to_owned(), Value::from(value)))
         .collect();
+    let storage = match cx.store {
+        None | Some(Datastore::Kine) => json!({ "type": "kine" }),
+        Some(Datastore::Etcd) => json!({ "type": "etcd" }),
+        Some(Datastore::External(endpoint)) => json!({
+            "type": "kine",
+            "kine": { "dataSource": endpoint.for_kine().expose_secret() },
+        }),
+    };
     let configuration = json!({
         "apiVersion": "k0s.k0sproject.io/v1beta1",
         "kind": "ClusterConfig",
@@ -194,7 +227,7 @@ fn configuration(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> St
                 "serviceCIDR": cx.service_range.to_string(),
                 "clusterDomain": cx.domain,
             },
-            "storage": { "type": "kine" },
+            "storage": storage,
             "telemetry": { "enabled": false },
         },
     });

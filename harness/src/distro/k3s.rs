@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Container, ControlPlane, ControlPlaneContext, Distro, NOBODY, Privileges, Requests, Scheduling,
-    Volume, controllers, egress,
+    Container, ControlPlane, ControlPlaneContext, Distro, Privileges, Requests, Scheduling, Volume,
+    controllers, egress, store,
 };
-use crate::{asset::Component, version::KubernetesVersion};
+use crate::{
+    asset::Component,
+    datastore::{Datastore, DatastoreKind},
+    version::KubernetesVersion,
+};
 
-/// Rancher's k3s in its official image, with `SQLite`.
+/// Rancher's k3s in its official image, with kine and `SQLite` unless told otherwise.
 ///
 /// A cluster of it differs from upstream's in its own custom resources (`addons.k3s.cattle.io` and
 /// `etcdsnapshotfiles.k3s.cattle.io`), in its rejecting anonymous requests even for health, and in
@@ -55,6 +59,9 @@ const FLAGS: &[&str] = &[
     "--kube-apiserver-arg=endpoint-reconciler-type=none",
 ];
 
+/// One member, which is told by no other how to start.
+const OWN_ETCD: [&str; 2] = ["--cluster-init", "--etcd-disable-snapshots"];
+
 impl Distro for K3s {
     fn name(&self) -> &'static str {
         "k3s"
@@ -65,15 +72,24 @@ impl Distro for K3s {
         version: KubernetesVersion,
         cx: &ControlPlaneContext<'_>,
     ) -> ControlPlane {
-        ControlPlane {
-            containers: vec![server(version, cx)],
-            files: [(egress::FILE, egress::configuration())].into(),
-            user: NOBODY,
-            api_port: 6443,
-            ready_path: "/readyz",
+        let mut control_plane = ControlPlane::of(vec![server(version, cx)]);
+        if let Some(Datastore::External(endpoint)) = cx.store {
+            control_plane.keep_in(endpoint, NAME);
         }
+        control_plane
+    }
+
+    fn stores(&self) -> &'static [DatastoreKind] {
+        &[
+            DatastoreKind::Kine,
+            DatastoreKind::Etcd,
+            DatastoreKind::External,
+        ]
     }
 }
+
+/// Its container.
+const NAME: &str = "k3s";
 
 fn server(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container {
     let mut command: Vec<_> = ["/bin/sh", "-c", SCRIPT, "k3s", "server"]
@@ -92,22 +108,26 @@ fn server(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container
     if cx.scheduling == Scheduling::Host {
         command.push("--disable-scheduler".to_owned());
     }
+    let mut secret_environment = BTreeMap::new();
+    match cx.store {
+        None | Some(Datastore::Kine) => {}
+        Some(Datastore::Etcd) => command.extend(OWN_ETCD.map(str::to_owned)),
+        Some(Datastore::External(_)) => {
+            secret_environment.insert("K3S_DATASTORE_ENDPOINT", store::ENDPOINT);
+        }
+    }
     let settings = controllers::settings(version).into_iter();
     command.extend(
         settings.map(|(name, value)| format!("--kube-controller-manager-arg={name}={value}")),
     );
     command.extend(cx.names.iter().map(|name| format!("--tls-san={name}")));
     Container {
-        name: "k3s",
+        name: NAME,
         image: Component::K3s,
         command,
         environment: BTreeMap::new(),
-        mounts: vec![
-            Volume::Pki.mount(),
-            Volume::Config.mount(),
-            Volume::Run.mount(),
-            Volume::Data.mount(),
-        ],
+        secret_environment,
+        mounts: [&Volume::OF_API_SERVERS[..], &[Volume::Data.mount()]].concat(),
         // Without an agent k3s does not ask to be root.
         privileges: Privileges {
             writable_files: true,

@@ -1,12 +1,16 @@
-//! Upstream Kubernetes: etcd, kube-apiserver and kube-controller-manager, a container each.
+//! Upstream Kubernetes: a store, kube-apiserver and kube-controller-manager, a container each.
 
 use std::collections::BTreeMap;
 
 use super::{
-    Container, ControlPlane, ControlPlaneContext, Distro, NOBODY, Privileges, Requests, Scheduling,
-    Volume, controllers, egress,
+    Container, ControlPlane, ControlPlaneContext, Distro, Privileges, Requests, Scheduling, Volume,
+    controllers, egress, store,
 };
-use crate::{asset::Component, version::KubernetesVersion};
+use crate::{
+    asset::Component,
+    datastore::{Datastore, DatastoreKind},
+    version::KubernetesVersion,
+};
 
 /// Upstream Kubernetes in its official images.
 #[derive(Debug, Clone, Copy)]
@@ -22,50 +26,28 @@ impl Distro for K8s {
         version: KubernetesVersion,
         cx: &ControlPlaneContext<'_>,
     ) -> ControlPlane {
-        let mut containers = vec![etcd(), apiserver(cx), controller_manager(version)];
+        // The store comes first: an API server that finds none waits a second before it asks again.
+        let mut containers = vec![
+            store::container(cx.store),
+            apiserver(cx),
+            controller_manager(version),
+        ];
         if cx.scheduling == Scheduling::Virtual {
             containers.push(scheduler());
         }
-        ControlPlane {
-            containers,
-            files: [(egress::FILE, egress::configuration())].into(),
-            user: NOBODY,
-            api_port: 6443,
-            ready_path: "/readyz",
+        let mut control_plane = ControlPlane::of(containers);
+        if let Some(Datastore::External(endpoint)) = cx.store {
+            control_plane.keep_in(endpoint, store::KINE);
         }
+        control_plane
     }
-}
 
-/// The store comes first: an API server that finds none waits a second before it asks again.
-fn etcd() -> Container {
-    Container {
-        name: "etcd",
-        image: Component::Etcd,
-        command: command(
-            "etcd",
-            &[
-                "--name=etcd",
-                "--data-dir=/data/etcd",
-                "--listen-client-urls=http://127.0.0.1:2379",
-                "--advertise-client-urls=http://127.0.0.1:2379",
-                "--listen-peer-urls=http://127.0.0.1:2380",
-                "--initial-advertise-peer-urls=http://127.0.0.1:2380",
-                "--initial-cluster=etcd=http://127.0.0.1:2380",
-                // The data is in memory and ends with the pod.
-                "--unsafe-no-fsync",
-                // A member alone waits one heartbeat before it elects itself.
-                "--heartbeat-interval=20",
-                "--election-timeout=200",
-                "--log-level=warn",
-            ],
-        ),
-        environment: BTreeMap::new(),
-        mounts: vec![Volume::Data.mount()],
-        privileges: Privileges::NONE,
-        requests: Requests {
-            cpu_millis: 20,
-            memory_mib: 48,
-        },
+    fn stores(&self) -> &'static [DatastoreKind] {
+        &[
+            DatastoreKind::Etcd,
+            DatastoreKind::Kine,
+            DatastoreKind::External,
+        ]
     }
 }
 
@@ -107,11 +89,8 @@ fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
         image: Component::KubeApiserver,
         command,
         environment: BTreeMap::new(),
-        mounts: vec![
-            Volume::Pki.mount(),
-            Volume::Config.mount(),
-            Volume::Run.mount(),
-        ],
+        secret_environment: BTreeMap::new(),
+        mounts: Volume::OF_API_SERVERS.into(),
         privileges: Privileges::NONE,
         requests: Requests {
             cpu_millis: 50,
@@ -139,6 +118,7 @@ fn controller_manager(version: KubernetesVersion) -> Container {
         image: Component::KubeControllerManager,
         command,
         environment: BTreeMap::new(),
+        secret_environment: BTreeMap::new(),
         mounts: vec![Volume::Pki.mount()],
         privileges: Privileges::NONE,
         requests: Requests {
@@ -161,6 +141,7 @@ fn scheduler() -> Container {
             ],
         ),
         environment: BTreeMap::new(),
+        secret_environment: BTreeMap::new(),
         mounts: vec![Volume::Pki.mount()],
         privileges: Privileges::NONE,
         requests: Requests {

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::{ControlPlane, ControlPlaneContext, K0s, K3s, K8s};
-use crate::version::{KubernetesVersion, VersionRequest};
+use crate::{
+    datastore::DatastoreKind,
+    version::{KubernetesVersion, VersionRequest},
+};
 
 /// A flavour of control plane. Pure: it describes, others act.
 pub trait Distro: fmt::Debug + Send + Sync {
@@ -16,6 +19,12 @@ pub trait Distro: fmt::Debug + Send + Sync {
         version: KubernetesVersion,
         cx: &ControlPlaneContext<'_>,
     ) -> ControlPlane;
+
+    /// The stores that a user may choose from; the first is the one when the user names none. Without any
+    /// there is no choice.
+    fn stores(&self) -> &'static [DatastoreKind] {
+        &[]
+    }
 
     /// The version when the user names none.
     fn default_version(&self) -> VersionRequest {

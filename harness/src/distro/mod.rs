@@ -10,13 +10,18 @@ mod k0s;
 mod k3s;
 mod k8s;
 mod list;
+mod secret;
+mod store;
 
 pub use context::{ControlPlaneContext, Scheduling};
-pub use control_plane::{Container, ControlPlane, Mount, Privileges, Requests, Volume};
+pub use control_plane::{
+    Container, ControlPlane, Mount, OutsideDatabase, Privileges, Requests, Volume,
+};
 pub use k0s::K0s;
 pub use k3s::K3s;
 pub use k8s::K8s;
 pub use list::{DEFAULT, Distro, UnknownDistro, all, find};
+pub use secret::Secret;
 
 use control_plane::NOBODY;
 

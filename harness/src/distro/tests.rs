@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::LazyLock};
 
 use super::*;
 use crate::{
+    datastore::{Datastore, DatastoreKind},
     pki::{Pki, ServerNames},
     version::KubernetesVersion,
 };
@@ -25,6 +26,27 @@ fn context(scheduling: Scheduling) -> ControlPlaneContext<'static> {
         domain: "cluster.local",
         names: names(),
         scheduling,
+        store: None,
+    }
+}
+
+/// The store of a kind; the password of the one outside is `secret`.
+fn store(kind: DatastoreKind) -> &'static Datastore {
+    static EXTERNAL: LazyLock<Datastore> = LazyLock::new(|| {
+        let endpoint = "postgres://me:secret@db.test/web".parse();
+        Datastore::External(endpoint.unwrap())
+    });
+    match kind {
+        DatastoreKind::Etcd => &Datastore::Etcd,
+        DatastoreKind::Kine => &Datastore::Kine,
+        DatastoreKind::External => &EXTERNAL,
+    }
+}
+
+fn with_store(kind: DatastoreKind) -> ControlPlaneContext<'static> {
+    ControlPlaneContext {
+        store: Some(store(kind)),
+        ..context(Scheduling::Host)
     }
 }
 
@@ -46,6 +68,11 @@ fn descriptions() -> Vec<(String, ControlPlane)> {
                 let control_plane = distro.control_plane(version(minor), &context(scheduling));
                 all_of_them.push((name, control_plane));
             }
+            for kind in distro.stores() {
+                let name = format!("{} 1.{minor} with {kind}", distro.name());
+                let control_plane = distro.control_plane(version(minor), &with_store(*kind));
+                all_of_them.push((name, control_plane));
+            }
         }
     }
     all_of_them
@@ -59,6 +86,87 @@ fn descriptions_are_as_recorded() {
             let name = format!("{}-1.{minor}", distro.name());
             insta::assert_yaml_snapshot!(name, control_plane);
         }
+    }
+}
+
+#[test]
+fn stores_are_as_recorded() {
+    for distro in all() {
+        // The first is as in the descriptions above.
+        for kind in &distro.stores()[1..] {
+            let control_plane = distro.control_plane(version(34), &with_store(*kind));
+            let name = format!("{}-{kind:?}", distro.name());
+            insta::assert_yaml_snapshot!(name, control_plane);
+        }
+    }
+}
+
+#[test]
+fn the_first_store_is_the_one_of_who_names_none() {
+    for distro in all() {
+        for minor in MINORS {
+            let unnamed = distro.control_plane(version(minor), &context(Scheduling::Host));
+            let first = with_store(distro.stores()[0]);
+            assert_eq!(distro.control_plane(version(minor), &first), unnamed);
+        }
+    }
+}
+
+#[test]
+fn a_store_means_the_same_in_every_minor() {
+    for distro in all() {
+        for kind in distro.stores() {
+            let changed = |minor| {
+                let plain = distro.control_plane(version(minor), &context(Scheduling::Host));
+                let changed = distro.control_plane(version(minor), &with_store(*kind));
+                new_lines(&plain, &changed)
+            };
+            for minor in MINORS {
+                assert_eq!(changed(minor), changed(34), "{distro:?} {kind} 1.{minor}");
+            }
+        }
+    }
+}
+
+/// What the description of the second has that the first has not.
+fn new_lines(one: &ControlPlane, other: &ControlPlane) -> Vec<String> {
+    let text = |control_plane| serde_yaml_ng::to_string(control_plane).unwrap();
+    let (one, other) = (text(one), text(other));
+    let old: HashSet<_> = one.lines().collect();
+    let new = other.lines().filter(|line| !old.contains(line));
+    new.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_password_is_in_no_description() {
+    for (name, control_plane) in descriptions() {
+        let yaml = serde_yaml_ng::to_string(&control_plane).unwrap();
+        let shown = format!("{yaml}{control_plane:?}");
+        assert!(!shown.contains("secret@"), "{name}");
+    }
+}
+
+#[test]
+fn a_database_outside_is_told_to_those_who_need_it() {
+    for distro in all() {
+        let cx = with_store(DatastoreKind::External);
+        let control_plane = distro.control_plane(version(34), &cx);
+        let container = &control_plane.containers[0];
+        let variables = container.secret_environment.values();
+        let files = container
+            .mounts
+            .iter()
+            .filter(|mount| mount.volume == Volume::Secrets);
+        assert_eq!(variables.count() + files.count(), 1, "{distro:?}");
+        for name in container.secret_environment.values() {
+            assert!(control_plane.secrets.contains_key(name), "{distro:?}");
+        }
+        let told = control_plane.secrets.values();
+        assert!(
+            told.into_iter()
+                .any(|text| text.expose().contains("postgres://me:secret@db.test/web")),
+            "{distro:?}"
+        );
     }
 }
 
@@ -159,6 +267,13 @@ fn every_configuration_that_is_named_exists() {
 }
 
 #[test]
+fn every_secret_file_that_is_named_exists() {
+    check_files("/secrets/", |control_plane, file| {
+        control_plane.secrets.contains_key(file)
+    });
+}
+
+#[test]
 fn the_api_server_uses_the_relay_and_the_slice() {
     for (name, control_plane) in descriptions() {
         for needle in ["/config/egress.yaml", "10.96.17.0/24"] {
@@ -175,7 +290,9 @@ fn words(control_plane: &ControlPlane) -> impl Iterator<Item = &str> {
         .flat_map(|container| &container.command);
     lines
         .chain(control_plane.files.values())
-        .flat_map(|text| split(text))
+        .map(String::as_str)
+        .chain(control_plane.secrets.values().map(Secret::expose))
+        .flat_map(split)
 }
 
 fn split(text: &str) -> impl Iterator<Item = &str> {

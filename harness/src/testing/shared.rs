@@ -19,6 +19,7 @@ use super::{
 use crate::{
     asset::Assets,
     cluster::{self, OnFailure, VirtualCluster, VirtualClusterBuilder},
+    datastore::Datastore,
     diagnostics::{Artifacts, Failure},
     distro,
     host::{self, HostCluster},
@@ -109,6 +110,10 @@ impl SharedHost {
         }
         if let Some(text) = test.spec.sync {
             builder = builder.sync(Sync::from_yaml(text)?);
+        }
+        if let Some(text) = test.spec.store {
+            let environment = |name: &str| std::env::var(name).ok();
+            builder = builder.store(Datastore::named(text, environment)?);
         }
         Ok(builder)
     }

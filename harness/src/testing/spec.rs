@@ -27,6 +27,8 @@ pub struct TestSpec {
     pub nodes: Option<usize>,
     /// The text of a file that says what is synced; the usual when absent.
     pub sync: Option<&'static str>,
+    /// Where its clusters keep their objects: `etcd`, `kine` or `env:NAME`; the distro's choice when absent.
+    pub store: Option<&'static str>,
     /// Distro and version of this test and of the others of its matrix; empty without a matrix.
     pub matrix: &'static [Cell],
     /// The kind of runtime the test runs on.
@@ -74,6 +76,7 @@ impl TestSpec {
             keep: None,
             nodes: None,
             sync: None,
+            store: None,
             matrix: &[],
             flavor: Flavor::MultiThread,
             worker_threads: None,
@@ -120,6 +123,13 @@ impl TestSpec {
     #[must_use]
     pub const fn sync(mut self, text: &'static str) -> Self {
         self.sync = Some(text);
+        self
+    }
+
+    /// Sets [`store`](Self::store).
+    #[must_use]
+    pub const fn store(mut self, store: &'static str) -> Self {
+        self.store = Some(store);
         self
     }
 

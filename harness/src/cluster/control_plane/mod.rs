@@ -1,6 +1,7 @@
 //! Watches a control plane while it starts, so that a container that will never run is reported at
 //! once and in its own words.
 
+mod database;
 mod failure;
 mod ready;
 mod watch;

@@ -1,8 +1,8 @@
 //! Looks at the control-plane pod and at the host's warnings while something else is awaited.
 
-use std::{pin::pin, time::Duration};
+use std::{future, pin::pin, time::Duration};
 
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
 use kube::{
     Api, Client,
@@ -10,7 +10,7 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 
-use super::ContainerFailure;
+use super::{ContainerFailure, database};
 use crate::{
     cluster::{
         error::Cause,
@@ -19,6 +19,7 @@ use crate::{
         sightings::Sightings,
     },
     deadline::Deadline,
+    distro::OutsideDatabase,
     wait::last_seen,
 };
 
@@ -31,18 +32,32 @@ pub(in crate::cluster) struct Watch {
     pods: Api<Pod>,
     pod: BoxStream<'static, watcher::Result<Option<Pod>>>,
     warnings: BoxStream<'static, watcher::Result<Event>>,
+    database: Option<OutsideDatabase>,
+    trouble: BoxFuture<'static, Cause>,
     set: String,
     sightings: Sightings,
 }
 
 impl Watch {
-    pub(in crate::cluster) fn start(host: Client, names: &Names, sightings: Sightings) -> Self {
+    pub(in crate::cluster) fn start(
+        host: Client,
+        names: &Names,
+        database: Option<&OutsideDatabase>,
+        sightings: Sightings,
+    ) -> Self {
         let pods: Api<Pod> = Api::namespaced(host.clone(), names.namespace());
         let events: Api<Event> = Api::namespaced(host, names.namespace());
         let warnings = watcher::watcher(events, watcher::Config::default().fields("type=Warning"));
         Self {
             pod: watcher::watch_object(pods.clone(), &names.pod()).boxed(),
             warnings: warnings.applied_objects().boxed(),
+            trouble: match database {
+                Some(database) => {
+                    database::trouble(pods.clone(), names.pod(), database.clone()).boxed()
+                }
+                None => future::pending().boxed(),
+            },
+            database: database.cloned(),
             set: names.control_plane().to_owned(),
             pods,
             sightings,
@@ -71,6 +86,7 @@ impl Watch {
                     Ok(event) => self.heed(&event)?,
                     Err(error) => self.pause(&error).await,
                 },
+                cause = &mut self.trouble => return Err(cause),
                 () = &mut timeout => return Err(Cause::TimedOut {
                     awaited: deadline.name(),
                     limit: deadline.limit(),
@@ -84,7 +100,8 @@ impl Watch {
         self.sightings.note("pod", last_seen(pod));
         let Some(pod) = pod else { return Ok(()) };
         if let Some(failure) = ContainerFailure::of(pod) {
-            return Err(self.ask(pod, failure).await.into());
+            let failure = self.ask(pod, failure).await;
+            return Err(database::cause(self.database.as_ref(), failure));
         }
         if is_scheduled(pod) {
             phases.pass(Phase::Scheduled);

@@ -21,6 +21,19 @@ pub(in crate::cluster) fn pki_secret(names: &Names, pki: &Pki) -> Secret {
     secret(names, names.pki_secret(), data)
 }
 
+/// What nobody shall read of the distro's own; `None` when there is nothing.
+pub(in crate::cluster) fn secrets(names: &Names, control_plane: &ControlPlane) -> Option<Secret> {
+    let data: BTreeMap<_, _> = control_plane
+        .secrets
+        .iter()
+        .map(|(name, text)| {
+            let text = text.expose().as_bytes().to_vec();
+            ((*name).to_owned(), ByteString(text))
+        })
+        .collect();
+    (!data.is_empty()).then(|| secret(names, names.secrets(), data))
+}
+
 /// The administrator's kubeconfig, for programs on the host: it names the Service.
 pub(in crate::cluster) fn kubeconfig_secret(
     names: &Names,

@@ -7,7 +7,7 @@ mod pod;
 mod service;
 
 pub(super) use access::access;
-pub(super) use config::{config_map, kubeconfig_secret, pki_secret};
+pub(super) use config::{config_map, kubeconfig_secret, pki_secret, secrets};
 pub(super) use namespace::{namespace, slice_patch};
 pub(super) use pod::{Images, stateful_set};
 pub(super) use service::{Exposure, dns_service, service};

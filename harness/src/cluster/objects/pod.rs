@@ -7,11 +7,11 @@ use k8s_openapi::{
         apps::v1::{StatefulSet, StatefulSetSpec},
         core::v1::{
             Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort,
-            DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, KeyToPath,
-            ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec,
-            ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-            SecurityContext, ServiceAccountTokenProjection, Volume as PodVolume, VolumeMount,
-            VolumeProjection,
+            DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar,
+            EnvVarSource, KeyToPath, ObjectFieldSelector, PodSecurityContext, PodSpec,
+            PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
+            SecretKeySelector, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection,
+            Volume as PodVolume, VolumeMount, VolumeProjection,
         },
     },
     apimachinery::pkg::{
@@ -78,7 +78,7 @@ fn pod(names: &Names, control_plane: &ControlPlane, images: &Images) -> PodSpec 
     let mut containers: Vec<_> = control_plane
         .containers
         .iter()
-        .map(|container| described(container, images))
+        .map(|container| described(names, container, images))
         .collect();
     containers.push(syncer(images));
     PodSpec {
@@ -98,21 +98,33 @@ fn pod(names: &Names, control_plane: &ControlPlane, images: &Images) -> PodSpec 
             }),
             ..PodSecurityContext::default()
         }),
-        volumes: Some(volumes(names)),
+        volumes: Some(volumes(names, control_plane)),
         ..PodSpec::default()
     }
 }
 
-fn described(container: &distro::Container, images: &Images) -> Container {
-    let environment: Vec<_> = container
-        .environment
+fn described(names: &Names, container: &distro::Container, images: &Images) -> Container {
+    let plain = container.environment.iter().map(|(name, value)| EnvVar {
+        name: (*name).to_owned(),
+        value: Some(value.clone()),
+        ..EnvVar::default()
+    });
+    let secret = container
+        .secret_environment
         .iter()
-        .map(|(name, value)| EnvVar {
+        .map(|(name, key)| EnvVar {
             name: (*name).to_owned(),
-            value: Some(value.clone()),
+            value_from: Some(EnvVarSource {
+                secret_key_ref: Some(SecretKeySelector {
+                    name: names.secrets(),
+                    key: (*key).to_owned(),
+                    ..SecretKeySelector::default()
+                }),
+                ..EnvVarSource::default()
+            }),
             ..EnvVar::default()
-        })
-        .collect();
+        });
+    let environment: Vec<_> = plain.chain(secret).collect();
     Container {
         command: Some(container.command.clone()),
         env: (!environment.is_empty()).then_some(environment),
@@ -202,7 +214,7 @@ fn mount(mount: &Mount) -> VolumeMount {
     }
 }
 
-fn volumes(names: &Names) -> Vec<PodVolume> {
+fn volumes(names: &Names, control_plane: &ControlPlane) -> Vec<PodVolume> {
     let memory = |volume: Volume| PodVolume {
         name: volume.name().to_owned(),
         empty_dir: Some(EmptyDirVolumeSource {
@@ -211,15 +223,16 @@ fn volumes(names: &Names) -> Vec<PodVolume> {
         }),
         ..PodVolume::default()
     };
-    vec![
-        PodVolume {
-            name: Volume::Pki.name().to_owned(),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(names.pki_secret()),
-                ..SecretVolumeSource::default()
-            }),
-            ..PodVolume::default()
-        },
+    let secret = |volume: Volume, name: String| PodVolume {
+        name: volume.name().to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(name),
+            ..SecretVolumeSource::default()
+        }),
+        ..PodVolume::default()
+    };
+    let mut volumes = vec![
+        secret(Volume::Pki, names.pki_secret()),
         PodVolume {
             name: Volume::Config.name().to_owned(),
             config_map: Some(ConfigMapVolumeSource {
@@ -231,7 +244,12 @@ fn volumes(names: &Names) -> Vec<PodVolume> {
         memory(Volume::Run),
         memory(Volume::Data),
         host_access(),
-    ]
+    ];
+    let mut mounts = control_plane.containers.iter().flat_map(|c| &c.mounts);
+    if mounts.any(|mount| mount.volume == Volume::Secrets) {
+        volumes.push(secret(Volume::Secrets, names.secrets()));
+    }
+    volumes
 }
 
 /// The syncer's token for the host: the usual one, but in one container only.

@@ -30,6 +30,7 @@ fn control_plane() -> ControlPlane {
         domain: "cluster.local",
         names: &[],
         scheduling: Scheduling::Host,
+        store: None,
     };
     distro::DEFAULT.control_plane("1.34.2".parse().unwrap(), &cx)
 }
@@ -71,6 +72,7 @@ fn a_container_that_must_be_root_is_no_more_than_it_needs() {
         domain: "cluster.local",
         names: &[],
         scheduling: Scheduling::Host,
+        store: None,
     };
     let k0s = distro::K0s.control_plane("1.34.2".parse().unwrap(), &cx);
     let set = stateful_set(&names(), &k0s, &images());

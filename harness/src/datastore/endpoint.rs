@@ -1,0 +1,139 @@
+//! The endpoint of a database, whose password nobody sees.
+
+use std::{fmt, str::FromStr};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::dsn;
+
+/// Where a database is and how to get in: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS`, and the same
+/// with `mysql`, also in the form `mysql://USER:PASSWORD@tcp(HOST:PORT)/DATABASE?OPTIONS` that kine and k3s
+/// have. Everything but the host may be left out; special characters are percent-encoded.
+///
+/// One that names no database gives every cluster one of its own, which is called after it. No cluster's end
+/// deletes a database.
+///
+/// ```
+/// use vcluster_harness::datastore::Endpoint;
+///
+/// let endpoint: Endpoint = "postgres://me:secret@db.test/web?sslmode=require".parse()?;
+/// assert_eq!(format!("{endpoint} {endpoint:?}").matches("secret").count(), 0);
+/// # Ok::<_, vcluster_harness::datastore::EndpointError>(())
+/// ```
+#[derive(Clone)]
+pub struct Endpoint {
+    pub(super) database: Database,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<SecretString>,
+    /// With its port, if it has one.
+    pub(super) host: String,
+    pub(super) name: Option<String>,
+    /// These may hold secrets, too.
+    pub(super) options: Option<SecretString>,
+}
+
+/// A kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Database {
+    /// `PostgreSQL`.
+    Postgres,
+    /// `MySQL` or `MariaDB`.
+    MySql,
+}
+
+/// Text that is no endpoint. It shows what may be shown of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{shown}` is no endpoint of a database: {reason}; write `postgres://USER:PASSWORD@HOST:PORT/DATABASE` or \
+     `mysql://…`, special characters percent-encoded"
+)]
+pub struct EndpointError {
+    /// The text, without its password and options.
+    pub shown: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+impl Endpoint {
+    /// What kind of database is there.
+    pub fn database(&self) -> Database {
+        self.database
+    }
+
+    /// The same for one cluster: with a database of its own, when none is named.
+    #[must_use]
+    pub(crate) fn of_cluster(&self, cluster: &str) -> Self {
+        let own = || cluster.replace('-', "_");
+        Self {
+            name: Some(self.name.clone().unwrap_or_else(own)),
+            ..self.clone()
+        }
+    }
+
+    /// As kine takes it.
+    pub(crate) fn for_kine(&self) -> SecretString {
+        dsn::write(self).into()
+    }
+
+    fn secret(secret: Option<&SecretString>) -> Option<&str> {
+        secret.map(ExposeSecret::expose_secret)
+    }
+
+    pub(super) fn exposed_password(&self) -> Option<&str> {
+        Self::secret(self.password.as_ref())
+    }
+
+    pub(super) fn exposed_options(&self) -> Option<&str> {
+        Self::secret(self.options.as_ref())
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        dsn::read(text).map_err(|reason| EndpointError {
+            shown: dsn::shown(text),
+            reason,
+        })
+    }
+}
+
+impl Database {
+    /// The word before `://`.
+    pub(super) fn scheme(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::MySql => "mysql",
+        }
+    }
+}
+
+/// Without password and options.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.database.scheme())?;
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        f.write_str(&self.host)?;
+        if let Some(name) = &self.name {
+            write!(f, "/{name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        dsn::write(self) == dsn::write(other)
+    }
+}
+
+impl Eq for Endpoint {}

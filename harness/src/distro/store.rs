@@ -1,0 +1,110 @@
+//! The store of upstream Kubernetes, as a container: etcd, or kine in front of a database.
+
+use std::collections::BTreeMap;
+
+use super::{Container, ControlPlane, OutsideDatabase, Privileges, Requests, Volume};
+use crate::{
+    asset::Component,
+    datastore::{Datastore, Endpoint},
+};
+
+/// The container of kine.
+pub(super) const KINE: &str = "kine";
+
+/// Where every distro finds the endpoint of a database outside, in [`ControlPlane::secrets`].
+pub(super) const ENDPOINT: &str = "datastore-endpoint";
+
+impl ControlPlane {
+    /// Keeps its objects in a database outside, to which `container` speaks.
+    pub(super) fn keep_in(&mut self, endpoint: &Endpoint, container: &'static str) {
+        self.secrets.insert(ENDPOINT, endpoint.for_kine().into());
+        self.database = Some(OutsideDatabase::at(endpoint, container));
+    }
+}
+
+impl OutsideDatabase {
+    pub(super) fn at(endpoint: &Endpoint, container: &'static str) -> Self {
+        Self {
+            container,
+            address: endpoint.to_string(),
+        }
+    }
+}
+
+/// It serves etcd's API on 127.0.0.1:2379.
+pub(super) fn container(store: Option<&Datastore>) -> Container {
+    match store {
+        None | Some(Datastore::Etcd) => etcd(),
+        // In write-ahead mode readers do not wait for writers.
+        Some(Datastore::Kine) => Container {
+            environment: [(
+                "KINE_ENDPOINT",
+                "sqlite:///data/kine.db?_journal=WAL&cache=shared&_busy_timeout=30000&_txlock=immediate"
+                    .to_owned(),
+            )]
+            .into(),
+            ..kine()
+        },
+        Some(Datastore::External(_)) => Container {
+            secret_environment: [("KINE_ENDPOINT", ENDPOINT)].into(),
+            ..kine()
+        },
+    }
+}
+
+fn etcd() -> Container {
+    let arguments = [
+        "--name=etcd",
+        "--data-dir=/data/etcd",
+        "--listen-client-urls=http://127.0.0.1:2379",
+        "--advertise-client-urls=http://127.0.0.1:2379",
+        "--listen-peer-urls=http://127.0.0.1:2380",
+        "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+        "--initial-cluster=etcd=http://127.0.0.1:2380",
+        // The data is in memory and ends with the pod.
+        "--unsafe-no-fsync",
+        // A member alone waits one heartbeat before it elects itself.
+        "--heartbeat-interval=20",
+        "--election-timeout=200",
+        "--log-level=warn",
+    ];
+    let requests = Requests {
+        cpu_millis: 20,
+        memory_mib: 48,
+    };
+    program("etcd", Component::Etcd, &arguments, requests)
+}
+
+fn kine() -> Container {
+    let arguments = [
+        "--listen-address=127.0.0.1:2379",
+        // The harness reads what it says of its database.
+        "--log-format=json",
+        // The port would be the syncer's.
+        "--metrics-bind-address=0",
+    ];
+    let requests = Requests {
+        cpu_millis: 20,
+        memory_mib: 48,
+    };
+    program(KINE, Component::Kine, &arguments, requests)
+}
+
+fn program(
+    name: &'static str,
+    image: Component,
+    arguments: &[&str],
+    requests: Requests,
+) -> Container {
+    let words = std::iter::once(&name).chain(arguments);
+    Container {
+        name,
+        image,
+        command: words.map(|&word| word.to_owned()).collect(),
+        environment: BTreeMap::new(),
+        secret_environment: BTreeMap::new(),
+        mounts: vec![Volume::Data.mount()],
+        privileges: Privileges::NONE,
+        requests,
+    }
+}

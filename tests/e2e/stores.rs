@@ -4,16 +4,17 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use e2e::soon;
+use e2e::{soon, start};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, ObjectMeta, PostParams},
+    api::{DeleteParams, ListParams, ObjectMeta, PostParams},
 };
 use rstest::rstest;
+use serde_json::json;
 use vcluster_harness as vcluster;
 use vcluster_harness::{
-    asset::{Assets, Component},
+    asset::{Assets, Component, DatabaseServer},
     cluster::{self, Cause, Step, VirtualCluster},
     command,
     datastore::Endpoint,
@@ -59,6 +60,124 @@ async fn a_database_that_nobody_serves_is_told_within_seconds(
     // A container says so within ten seconds; on a busy machine it takes some to be started.
     ensure!(elapsed < Duration::from_secs(45), "{elapsed:?}");
     Ok(())
+}
+
+/// What a tenant wrote is in the database, so another pod goes on where the lost one ended.
+#[rstest]
+#[case::postgresql(&POSTGRESQL)]
+#[case::mariadb(&MARIADB)]
+#[vcluster::test(timeout = "8m")]
+async fn a_database_outlives_the_control_planes_pod(
+    #[ignore] cluster: VirtualCluster,
+    #[ignore] client: Client,
+    #[case] database: &Database,
+) -> anyhow::Result<()> {
+    let address = database.start(&cluster, client).await?;
+    let wrong = database.endpoint(&address, "wrong")?;
+    let (error, _) = refused(&cluster, wrong).await?;
+    let Cause::Database { message, .. } = &error.source else {
+        anyhow::bail!("{error:?}");
+    };
+    ensure!(message.contains(database.refusal), "{message}");
+
+    let kept = VirtualCluster::builder(&format!("{}-kept", cluster.name()))
+        .owner(cluster.owner().clone())
+        .store(database.endpoint(&address, PASSWORD)?)
+        .start(cluster.host(), &assets()?)
+        .await?;
+    runs_a_pod(&kept, kept.client(), "before").await?;
+    remember(&kept.client()).await?;
+    let on_host: Api<Pod> = Api::namespaced(kept.host_client(), kept.namespace());
+    let twin = kept.host_key("default", "before").name;
+    let uid = on_host.get(&twin).await?.uid();
+    shows_no_password(&on_host).await?;
+
+    lose_pod(&kept).await?;
+    let maps: Api<ConfigMap> = Api::default_namespaced(kept.client());
+    answered(async || Ok(maps.get_opt("memory").await?.is_some())).await?;
+    runs_a_pod(&kept, kept.client(), "after").await?;
+    runs_a_pod(&kept, kept.client(), "before").await?;
+    ensure!(
+        on_host.get(&twin).await?.uid() == uid,
+        "the pod was made anew"
+    );
+    kept.delete().await?;
+    Ok(())
+}
+
+async fn shows_no_password(on_host: &Api<Pod>) -> anyhow::Result<()> {
+    for pod in on_host.list(&ListParams::default()).await? {
+        let pod = serde_json::to_string(&pod)?;
+        ensure!(!pod.contains("hush"), "{pod}");
+    }
+    Ok(())
+}
+
+/// A database server of this project's tests, as a pod of the cluster that a test was given.
+struct Database {
+    server: DatabaseServer,
+    user: &'static str,
+    port: u16,
+    scheme: &'static str,
+    /// What it says to who has a wrong password.
+    refusal: &'static str,
+}
+
+const POSTGRESQL: Database = Database {
+    server: DatabaseServer::Postgresql,
+    user: "postgres",
+    port: 5432,
+    scheme: "postgres",
+    refusal: "password authentication failed for user \"postgres\"",
+};
+
+/// Debian has no `MySQL`.
+const MARIADB: Database = Database {
+    server: DatabaseServer::Mariadb,
+    user: "root",
+    port: 3306,
+    scheme: "mysql",
+    refusal: "Access denied for user 'root'",
+};
+
+/// Every sign of it but the letters means something in an endpoint.
+const PASSWORD: &str = "hush@:/?";
+
+impl Database {
+    /// Starts it and gives its address, which is the same on the host.
+    async fn start(&self, cluster: &VirtualCluster, client: Client) -> anyhow::Result<String> {
+        let image = assets()?.database_server(self.server).await?;
+        cluster.host().load(std::slice::from_ref(&image)).await?;
+        let pod = serde_json::from_value(json!({
+            "metadata": {"name": "database"},
+            "spec": {
+                "automountServiceAccountToken": false,
+                "securityContext": {"runAsUser": 65532, "runAsGroup": 65532, "runAsNonRoot": true},
+                "containers": [{
+                    "name": "server",
+                    "image": image.reference,
+                    "env": [{"name": "PASSWORD", "value": PASSWORD}],
+                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                    "readinessProbe": {"tcpSocket": {"port": self.port}, "periodSeconds": 1},
+                }],
+                "volumes": [{"name": "data", "emptyDir": {}}],
+            },
+        }))?;
+        let pod = start(&Api::default_namespaced(client), &pod).await?;
+        let address = pod.status.and_then(|status| status.pod_ip);
+        address.context("a pod that is ready has an address")
+    }
+
+    fn endpoint(&self, address: &str, password: &str) -> anyhow::Result<Endpoint> {
+        let password: String = password
+            .bytes()
+            .map(|byte| format!("%{byte:02X}"))
+            .collect();
+        let Self {
+            scheme, user, port, ..
+        } = self;
+        Ok(format!("{scheme}://{user}:{password}@{address}:{port}").parse()?)
+    }
 }
 
 /// A start that fails for its database, and how long that took.

@@ -6,7 +6,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     Binary, Catalogue, Component, Error, Image, NodeImage, Origin,
-    build::{Builder, StandIn},
+    build::{Builder, DatabaseServer, StandIn},
     digests::Digests,
     directory,
     registry::{self, Answer},
@@ -289,6 +289,20 @@ impl Assets {
     #[doc(hidden)]
     pub async fn stand_in(&self, version: KubernetesVersion) -> Result<StandIn, Error> {
         Ok(self.builder.stand_in(version).await?)
+    }
+
+    /// A database server for this project's own tests. No search for an image finds it.
+    ///
+    /// # Errors
+    /// Its packages cannot be had.
+    #[doc(hidden)]
+    pub async fn database_server(&self, server: DatabaseServer) -> Result<Image, Error> {
+        let (reference, archive) = self.builder.database(server).await?;
+        Ok(Image {
+            reference,
+            archive: Some(archive),
+            origin: Origin::Cache,
+        })
     }
 
     /// An image that was named by the user is taken as it is.

@@ -24,7 +24,7 @@ mod tests;
 pub use assets::Assets;
 pub use build::Error as BuildError;
 #[doc(hidden)]
-pub use build::StandIn;
+pub use build::{DatabaseServer, StandIn};
 pub use catalogue::{Catalogue, Release};
 pub use component::{Binary, Component};
 pub use describe::Described;

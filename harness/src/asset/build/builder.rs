@@ -195,6 +195,13 @@ impl Builder {
 
     /// A shell and the usual commands.
     pub(super) async fn shell_layer(&self) -> Result<Layer, Error> {
+        let busybox = self.busybox().await?;
+        let commands = shell::commands(&busybox).await?;
+        Ok(shell::layer(&busybox, &commands))
+    }
+
+    /// The one program behind all of them.
+    pub(super) async fn busybox(&self) -> Result<PathBuf, Error> {
         let key = Key::new("busybox", [shell::REVISION, std::env::consts::ARCH]);
         let (busybox, _) = self
             .store
@@ -206,8 +213,7 @@ impl Builder {
                 Ok::<_, Error>(())
             })
             .await?;
-        let commands = shell::commands(&busybox).await?;
-        Ok(shell::layer(&busybox, &commands))
+        Ok(busybox)
     }
 }
 
@@ -229,11 +235,27 @@ pub(super) async fn write_image(
     config: ImageConfig,
     layer: Layer,
 ) -> Result<(), Error> {
+    write_image_on(None, work, output, references, config, layer).await
+}
+
+/// The same on top of a layer that is a tar already.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) async fn write_image_on(
+    base: Option<PathBuf>,
+    work: &Work,
+    output: PathBuf,
+    references: Vec<String>,
+    config: ImageConfig,
+    layer: Layer,
+) -> Result<(), Error> {
     let scratch = work.path().to_owned();
     blocking(move || {
         let error = || Error::io("write", &output);
         let file = File::create(&output).map_err(error())?;
-        let parts = [Part::Files(&layer)];
+        let base = base.as_deref().map(Part::Tar);
+        let parts: Vec<_> = base.into_iter().chain([Part::Files(&layer)]).collect();
         archive::write(BufWriter::new(file), &scratch, &references, &config, &parts)
             .map_err(error())
     })

@@ -20,16 +20,13 @@ pub(crate) async fn unpack(package: &str, work: &Path) -> Result<PathBuf, Error>
     let downloads = work.join("packages");
     let tree = work.join(package);
     std::fs::create_dir_all(&downloads).map_err(Error::io("create", &downloads))?;
-    if download(package, &downloads, &[]).await.is_err() {
-        // The machine has no package lists: fetch some, and keep them to ourselves.
-        let lists = private_lists(work)?;
-        command::run(apt_get(&downloads).args(&lists).arg("update"), LIMIT).await?;
-        download(package, &downloads, &lists).await?;
+    let packages = [package.to_owned()];
+    if download(&packages, &downloads, &[]).await.is_err() {
+        let lists = fetch_lists(work).await?;
+        download(&packages, &downloads, &lists).await?;
     }
-    let archive = std::fs::read_dir(&downloads)
-        .map_err(Error::io("read", &downloads))?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
+    let archive = archives(&downloads)?
+        .into_iter()
         .find(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with(&format!("{package}_")) && name.ends_with(".deb")
@@ -44,6 +41,68 @@ pub(crate) async fn unpack(package: &str, work: &Path) -> Result<PathBuf, Error>
     )
     .await?;
     Ok(tree)
+}
+
+/// Downloads a package with what it depends on, as far as it is `wanted`; nothing is installed.
+///
+/// # Errors
+/// This is no Debian, or its mirror does not answer.
+pub(crate) async fn download_closure(
+    package: &str,
+    wanted: impl Fn(&str) -> bool + Send,
+    work: &Path,
+) -> Result<Vec<PathBuf>, Error> {
+    needs_apt()?;
+    let downloads = work.join("packages");
+    std::fs::create_dir_all(&downloads).map_err(Error::io("create", &downloads))?;
+    // As if nothing were installed, so that what comes out does not depend on this machine.
+    let status = work.join("status");
+    std::fs::write(&status, "").map_err(Error::io("write", &status))?;
+    let mut options = vec![
+        "-o".to_owned(),
+        format!("Dir::State::status={}", status.display()),
+    ];
+    let planned = if let Ok(planned) = plan(package, &downloads, &options).await {
+        planned
+    } else {
+        options.extend(fetch_lists(work).await?);
+        plan(package, &downloads, &options).await?
+    };
+    let packages: Vec<_> = planned.into_iter().filter(|name| wanted(name)).collect();
+    download(&packages, &downloads, &options).await?;
+    archives(&downloads)
+}
+
+/// The packages that apt would install.
+async fn plan(package: &str, directory: &Path, options: &[String]) -> Result<Vec<String>, Error> {
+    let mut simulation = apt_get(directory);
+    simulation
+        .args(options)
+        .args(["--simulate", "--no-install-recommends", "install", package]);
+    let simulation = command::output(&mut simulation, LIMIT).await?;
+    Ok(planned(&simulation).map(str::to_owned).collect())
+}
+
+/// A tar of a tree that is the same whenever the tree is, without what the patterns match.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) async fn pack(tree: &Path, without: &[&str], output: &Path) -> Result<(), Error> {
+    let exclude = |pattern: &&str| format!("--exclude={pattern}");
+    let mut tar = Command::new("tar");
+    tar.args([
+        "--sort=name",
+        "--mtime=@1",
+        "--numeric-owner",
+        "--one-file-system",
+    ])
+    .args(without.iter().map(exclude))
+    .arg("-C")
+    .arg(tree)
+    .arg("-cf")
+    .arg(output)
+    .arg(".");
+    command::run(&mut tar, LIMIT).await
 }
 
 /// A mirror that has this suite, as apt is configured.
@@ -91,12 +150,41 @@ fn needs_apt() -> Result<(), Error> {
     })
 }
 
-async fn download(package: &str, directory: &Path, options: &[String]) -> Result<(), Error> {
+/// For a machine without package lists: they are fetched and kept in `work`. Gives what tells apt so.
+async fn fetch_lists(work: &Path) -> Result<Vec<String>, Error> {
+    let lists = private_lists(work)?;
+    command::run(apt_get(work).args(&lists).arg("update"), LIMIT).await?;
+    Ok(lists)
+}
+
+async fn download(packages: &[String], directory: &Path, options: &[String]) -> Result<(), Error> {
     command::run(
-        apt_get(directory).args(options).args(["download", package]),
+        apt_get(directory)
+            .args(options)
+            .arg("download")
+            .args(packages),
         LIMIT,
     )
     .await
+}
+
+/// The packages that a simulated installation names: `Inst libc6 (2.36-9 …)`.
+fn planned(simulation: &str) -> impl Iterator<Item = &str> {
+    simulation
+        .lines()
+        .filter_map(|line| line.strip_prefix("Inst "))
+        .filter_map(|line| line.split_whitespace().next())
+}
+
+fn archives(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let files = std::fs::read_dir(directory).map_err(Error::io("read", directory))?;
+    let mut archives: Vec<_> = files
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .collect();
+    archives.sort();
+    Ok(archives)
 }
 
 fn apt_get(directory: &Path) -> Command {
@@ -142,5 +230,13 @@ http://other.example/tools nodistro main Packages";
     #[case::nothing("", None)]
     fn the_mirror_comes_from_apt(#[case] targets: &str, #[case] expected: Option<&str>) {
         assert_eq!(choose_mirror(targets, "bookworm").as_deref(), expected);
+    }
+
+    #[test]
+    fn a_simulation_names_what_would_be_installed() {
+        let simulation = "Reading package lists...\nInst libc6 (2.36-9 Debian:12 [amd64])\n\
+                          Inst zlib1g (1:1.2.13)\nConf libc6 (2.36-9)\n";
+        let names: Vec<_> = planned(simulation).collect();
+        assert_eq!(names, ["libc6", "zlib1g"]);
     }
 }

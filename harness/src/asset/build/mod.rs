@@ -5,6 +5,7 @@ mod archive;
 mod blocking;
 mod builder;
 mod command;
+mod database;
 mod debian;
 mod error;
 mod go;
@@ -21,6 +22,8 @@ mod stand_in;
 mod syncer;
 
 pub(crate) use builder::Builder;
+#[doc(hidden)]
+pub use database::DatabaseServer;
 pub use error::Error;
 #[doc(hidden)]
 pub use stand_in::StandIn;

@@ -19,6 +19,9 @@ const PACKAGES: &str = "bash,ca-certificates,conntrack,containerd,containernetwo
 
 const CUSTOMIZE: &str = include_str!("../../../build/node/customize.sh");
 
+/// What a container has of its own.
+const MOUNTED: [&str; 4] = ["./dev/*", "./proc/*", "./sys/*", "./run/*"];
+
 const LIMIT: Duration = Duration::from_mins(30);
 
 impl Builder {
@@ -70,27 +73,7 @@ impl Builder {
             LIMIT,
         )
         .await?;
-        command::run(
-            Command::new("tar")
-                .args([
-                    "--sort=name",
-                    "--mtime=@1",
-                    "--numeric-owner",
-                    "--one-file-system",
-                ])
-                .args([
-                    "--exclude=./dev/*",
-                    "--exclude=./proc/*",
-                    "--exclude=./sys/*",
-                ])
-                .args(["--exclude=./run/*", "-C"])
-                .arg(&tree)
-                .arg("-cf")
-                .arg(output)
-                .arg("."),
-            LIMIT,
-        )
-        .await
+        debian::pack(&tree, &MOUNTED, output).await
     }
 }
 

@@ -11,7 +11,7 @@ use bollard::{
     },
 };
 use e2e::output_of;
-use futures::TryStreamExt as _;
+use futures::{TryStreamExt as _, future::try_join_all};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use vcluster_fixtures::pods::shell;
@@ -19,6 +19,7 @@ use vcluster_harness::{
     asset::{Assets, Component},
     cluster::VirtualCluster,
     engine::Engine,
+    host,
     progress::Progress,
     settings::Settings,
     vcluster_test,
@@ -57,6 +58,34 @@ async fn an_image_of_this_machine_runs_and_so_does_its_next_build(
         chain.contains(&format!("docker build -t {reference} .")),
         "{chain}"
     );
+    Ok(())
+}
+
+#[vcluster_test(distro = "k8s")]
+async fn several_processes_may_load_an_image_at_the_same_time(
+    cluster: VirtualCluster,
+) -> anyhow::Result<()> {
+    let engine = Engine::connect().await?;
+    let docker = engine.docker();
+    let base = shell_in_engine(docker, &cluster).await?;
+    let name = format!("vcluster-test-e2e/{}", cluster.name());
+    let reference = format!("{name}:dev");
+    let built = build(docker, &base, &name, "same").await?;
+
+    let (settings, progress) = (Settings::from_process()?, Progress::silent());
+    let assets = Assets::new(&settings, progress.clone());
+    // Each has its own connection and knows nothing of the others.
+    let mut hosts = Vec::new();
+    for _ in 0..4 {
+        hosts.push(host::shared(&settings, &assets, &progress).await?);
+    }
+    let loads = hosts.iter().map(|host| host.load_from_engine(&reference));
+    let loaded = try_join_all(loads).await;
+    docker
+        .remove_image(&built, None::<RemoveImageOptions>, None)
+        .await?;
+    remove_from_node(docker, &cluster, &reference).await?;
+    loaded?;
     Ok(())
 }
 

@@ -49,6 +49,10 @@ pub(crate) fn with_host(arguments: &TestArguments, summary: &mut Summary) -> any
 fn test_command() -> Command {
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    // Where a panic came from helps; where an error was made of another one hides what it says.
+    if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
+        cargo.env("RUST_LIB_BACKTRACE", "0");
+    }
     cargo
 }
 

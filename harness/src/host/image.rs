@@ -108,7 +108,13 @@ impl NodeImages {
                 Content::Engine => Some(self.of_engine(image.reference).await?),
             };
             if listing.find(image.reference, expected.as_ref()) != Found::Same {
-                self.load(image).await?;
+                if let Err(error) = self.load(image).await {
+                    // Of two processes that import the same, containerd refuses one.
+                    let now = self.list().await?;
+                    if now.find(image.reference, expected.as_ref()) != Found::Same {
+                        return Err(error);
+                    }
+                }
                 loaded.push((image.reference, expected));
             }
         }

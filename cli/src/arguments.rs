@@ -1,6 +1,6 @@
 //! The command line of `cargo vcluster`.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vcluster_harness::version::VersionRequest;
@@ -67,6 +67,12 @@ pub(crate) enum Command {
         /// Only say what would be deleted.
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Make a page that shows where the time of a run of tests went.
+    Timeline {
+        /// The run's directory; that of the latest run of this workspace when absent.
+        #[arg(value_name = "DIRECTORY")]
+        run: Option<PathBuf>,
     },
     /// Print the logs of a virtual cluster's control plane and syncer.
     Logs(LogsArguments),
@@ -222,6 +228,15 @@ mod tests {
                 store: None,
             })
         );
+    }
+
+    #[rstest]
+    #[case::the_latest("timeline", None)]
+    #[case::a_run("timeline target/vcluster/r1", Some("target/vcluster/r1"))]
+    fn a_time_line_is_of_a_run(#[case] line: &str, #[case] run: Option<&str>) {
+        let run = run.map(PathBuf::from);
+        let arguments = parse(&format!("cargo-vcluster {line}")).unwrap();
+        assert_eq!(arguments.command, Command::Timeline { run });
     }
 
     #[test]

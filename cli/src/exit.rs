@@ -124,7 +124,7 @@ impl From<cluster::Error> for Failure {
             Cause::NotFound { .. } => Exit::NothingSelected,
             Cause::Asset(error) => asset(error),
             Cause::Host(_) | Cause::Request { .. } => Exit::Host,
-            Cause::NoSlice { .. } => Exit::Capacity,
+            Cause::NoSlice { .. } | Cause::Room(_) => Exit::Capacity,
             Cause::TimedOut { .. } => Exit::TimedOut,
             _ => Exit::Unexpected,
         };

@@ -3,6 +3,7 @@
 //! Add this crate as a dev-dependency, put [`vcluster_test`] on an async test, and ask for what the
 //! test needs by the type of its arguments.
 
+pub mod admission;
 pub mod asset;
 pub mod cluster;
 pub mod command;

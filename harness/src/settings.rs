@@ -97,6 +97,12 @@ pub struct Settings {
     pub distros: Option<Vec<String>>,
     /// `VCLUSTER_TEST_VERSIONS=1.33,1.34`: the versions that tests with a matrix run on; all when unset.
     pub versions: Option<Vec<String>>,
+    /// `VCLUSTER_TEST_STARTS`: how many clusters may start at a time on this machine, instead of what its
+    /// processors say.
+    pub starts: Option<usize>,
+    /// `VCLUSTER_TEST_CLUSTERS`: how many clusters tests may have at a time on this machine, instead of what its
+    /// memory says.
+    pub clusters: Option<usize>,
     /// `CI`: what elsewhere is a warning is a failure.
     pub ci: bool,
 }
@@ -162,6 +168,8 @@ impl Settings {
                 && !flag(env, "VCLUSTER_TEST_REQUIRE")?.unwrap_or(false),
             distros: list(env, "VCLUSTER_TEST_DISTROS"),
             versions: list(env, "VCLUSTER_TEST_VERSIONS"),
+            starts: count(env, "VCLUSTER_TEST_STARTS")?,
+            clusters: count(env, "VCLUSTER_TEST_CLUSTERS")?,
             ci: env
                 .get("CI")
                 .is_some_and(|value| value != "false" && value != "0"),
@@ -213,6 +221,12 @@ fn flag(env: &impl Environment, variable: &'static str) -> Result<Option<bool>, 
 fn duration(env: &impl Environment, variable: &'static str) -> Result<Option<Duration>, Error> {
     parse(env, variable, "a duration such as `90s` or `5m`", |value| {
         humantime::parse_duration(value).ok()
+    })
+}
+
+fn count(env: &impl Environment, variable: &'static str) -> Result<Option<usize>, Error> {
+    parse(env, variable, "a number from 1 on", |value| {
+        value.parse().ok().filter(|count| *count > 0)
     })
 }
 
@@ -271,6 +285,7 @@ mod tests {
     #[case::host("VCLUSTER_TEST_HOST", "kind:")]
     #[case::flag("VCLUSTER_TEST_OFFLINE", "maybe")]
     #[case::duration("VCLUSTER_TEST_START_TIMEOUT", "soon")]
+    #[case::count("VCLUSTER_TEST_STARTS", "0")]
     fn a_bad_value_is_named(#[case] variable: &str, #[case] value: &str) {
         let error = Settings::from_environment(&[(variable, value)]).unwrap_err();
         assert_eq!((error.variable, error.value.as_str()), (variable, value));

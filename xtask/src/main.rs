@@ -67,7 +67,7 @@ async fn run(task: Task, settings: &Settings) -> anyhow::Result<()> {
         Task::Test(arguments) => test(&arguments, settings, &mut summary).await?,
         Task::E2e(arguments) => {
             set_up(settings, &mut summary).await?;
-            test_run::with_host(&arguments, &mut summary)?;
+            test_run::with_host(&arguments, settings, &mut summary)?;
         }
         Task::Setup => set_up(settings, &mut summary).await?,
         Task::Ci => {
@@ -100,7 +100,7 @@ async fn test(
     }
     test_run::hermetic(arguments, summary)?;
     if !arguments.hermetic {
-        test_run::with_host(arguments, summary)?;
+        test_run::with_host(arguments, settings, summary)?;
     }
     Ok(())
 }

@@ -3,6 +3,14 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     process::{Command, Stdio},
+    sync::LazyLock,
+};
+
+use jiff::Timestamp;
+use vcluster_harness::{
+    diagnostics::Artifacts,
+    settings::Settings,
+    timeline::{self, PublishError, ReadError},
 };
 
 use crate::{
@@ -11,6 +19,9 @@ use crate::{
     summary::{Outcome, Summary},
     workspace::{self, TestPrograms},
 };
+
+/// Says to test programs which run they belong to.
+const RUN: &str = "VCLUSTER_TEST_RUN";
 
 /// What the test programs of one step reported together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,13 +46,40 @@ pub(crate) fn hermetic(arguments: &TestArguments, summary: &mut Summary) -> anyh
 }
 
 /// The tests that need a host.
-pub(crate) fn with_host(arguments: &TestArguments, summary: &mut Summary) -> anyhow::Result<()> {
+pub(crate) fn with_host(
+    arguments: &TestArguments,
+    settings: &Settings,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
     let TestPrograms { need_host, .. } = workspace::test_programs()?;
     let mut tests = test_command();
     for name in &need_host {
         tests.args(["--test", name]);
     }
-    step("tests on a host", tests, arguments, summary)
+    step("tests on a host", tests, arguments, summary)?;
+    publish_timeline(settings);
+    Ok(())
+}
+
+/// The run that all test programs of this command belong to.
+fn run_name() -> String {
+    static NAME: LazyLock<String> = LazyLock::new(|| {
+        let now = Timestamp::now().strftime("%Y%m%dT%H%M%S");
+        std::env::var(RUN).unwrap_or_else(|_| format!("{now}-{}", std::process::id()))
+    });
+    NAME.clone()
+}
+
+/// Makes the page of the time line that the tests wrote, and says where it is.
+fn publish_timeline(settings: &Settings) {
+    let run = Artifacts::root_around(settings, workspace::root()).join(run_name());
+    let text = match timeline::publish(&run) {
+        Ok(published) => format!("time line: {}", published.page.display()),
+        // Tests that were all filtered out write none.
+        Err(PublishError::Read(ReadError::Missing { .. })) => return,
+        Err(error) => format!("no page of the time line: {:#}", anyhow::Error::from(error)),
+    };
+    drop(writeln!(std::io::stdout(), "{text}"));
 }
 
 /// Always the whole workspace with programs picked by name: picking packages would change the features
@@ -53,6 +91,7 @@ fn test_command() -> Command {
     if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
         cargo.env("RUST_LIB_BACKTRACE", "0");
     }
+    cargo.env(RUN, run_name());
     cargo
 }
 

@@ -10,5 +10,6 @@ mod logs;
 mod matrix;
 mod prune;
 mod run;
+mod timeline;
 
 pub(crate) use run::run;

@@ -2,7 +2,7 @@
 
 use vcluster_harness::{progress::Progress, settings::Settings};
 
-use super::{cluster, delete, doctor, host, kubeconfig, logs, matrix, prune};
+use super::{cluster, delete, doctor, host, kubeconfig, logs, matrix, prune, timeline};
 use crate::{
     arguments::{Arguments, Command, HostCommand, OutputForm},
     exit::{Exit, Failure},
@@ -50,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<Exit
         Command::Kubeconfig { name } => kubeconfig::kubeconfig(&cx, &name).await,
         Command::Delete { names, wait } => delete::delete(&cx, names, wait).await,
         Command::Prune { dry_run } => prune::prune(&cx, dry_run).await,
+        Command::Timeline { run } => timeline::timeline(&cx, run),
         Command::Logs(arguments) => logs::logs(&cx, arguments).await,
         Command::Matrix(arguments) => matrix::matrix(&cx, arguments).await,
     }

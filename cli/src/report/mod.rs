@@ -7,6 +7,7 @@ mod host;
 mod kubeconfig;
 mod log;
 mod matrix;
+mod timeline;
 
 pub(crate) use cluster::{Cluster, ClusterList, Created};
 pub(crate) use deletion::{Deleted, Leftover, Pruned};
@@ -15,3 +16,4 @@ pub(crate) use host::{Host, HostDown, HostList, HostUp};
 pub(crate) use kubeconfig::KubeconfigReport;
 pub(crate) use log::LogLine;
 pub(crate) use matrix::Matrix;
+pub(crate) use timeline::Timeline;

@@ -8,6 +8,7 @@ use vcluster_syncer::config::Sync;
 
 use super::{VirtualCluster, error::Error, phases::Phases, start::start};
 use crate::{
+    admission::Room,
     asset::Assets,
     datastore::Datastore,
     distro::{self, ControlPlane, ControlPlaneContext, Distro, Scheduling},
@@ -36,6 +37,7 @@ pub struct VirtualClusterBuilder {
     pub(super) owner: Owner,
     pub(super) timeout: Duration,
     pub(super) on_failure: OnFailure,
+    pub(super) room: Option<Room>,
 }
 
 /// What becomes of a cluster that could not be started.
@@ -63,6 +65,7 @@ impl VirtualClusterBuilder {
             owner: Owner::standing(),
             timeout: DEFAULT_TIMEOUT,
             on_failure: OnFailure::default(),
+            room: None,
         }
     }
 
@@ -134,6 +137,12 @@ impl VirtualClusterBuilder {
     /// What becomes of it when it cannot be started.
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
         self.on_failure = on_failure;
+        self
+    }
+
+    /// What it needs room in before it is started; it starts at once unless said otherwise.
+    pub fn room(mut self, room: Room) -> Self {
+        self.room = Some(room);
         self
     }
 

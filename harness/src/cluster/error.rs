@@ -5,7 +5,7 @@ use std::{fmt, io, time::Duration};
 use ipnet::IpNet;
 
 use super::{DeleteError, InvalidName, ListError, control_plane::ContainerFailure};
-use crate::{asset, datastore::DatastoreKind, host, pki, version::KubernetesVersion};
+use crate::{admission, asset, datastore::DatastoreKind, host, pki, version::KubernetesVersion};
 
 /// A step of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum Step {
     Images,
     /// Ask the host what it is.
     Host,
+    /// Wait until there is room on this machine.
+    Room,
     /// Make the namespace.
     Namespace,
     /// Claim service addresses.
@@ -58,6 +60,9 @@ pub enum Cause {
     /// The host.
     #[error("the host cannot be used")]
     Host(#[from] host::Error),
+    /// This machine.
+    #[error("there is no room for it")]
+    Room(#[from] admission::Error),
     /// The certificates.
     #[error("the certificates cannot be made")]
     Pki(#[from] pki::Error),
@@ -205,6 +210,7 @@ impl Step {
         match self {
             Self::Images => "images",
             Self::Host => "host",
+            Self::Room => "room",
             Self::Namespace => "namespace",
             Self::Address => "service addresses",
             Self::Objects => "objects",

@@ -11,6 +11,8 @@ use tracing::debug;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
+    /// There is room on this machine; what came before is none of the start's own.
+    Room,
     /// The images are on the host.
     Images,
     /// The namespace exists.
@@ -40,7 +42,8 @@ pub struct Phases {
 
 impl Phase {
     /// All of them, in their usual order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Room,
         Self::Images,
         Self::Namespace,
         Self::Address,
@@ -55,6 +58,7 @@ impl Phase {
     /// A short name for tables.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Room => "room",
             Self::Images => "images",
             Self::Namespace => "namespace",
             Self::Address => "address",

@@ -50,6 +50,11 @@ pub(super) async fn start(
     let components = described.containers.iter().map(|container| container.image);
     let (images, archives) = images(components, version, assets).await?;
 
+    // Not counted against the limit of the start.
+    if let Some(room) = &options.room {
+        room.enter().await.map_err(Failure::at(Step::Room))?;
+        phases.pass(Phase::Room);
+    }
     let launch = Launch {
         options,
         names: &names,

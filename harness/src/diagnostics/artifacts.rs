@@ -43,6 +43,11 @@ impl Artifacts {
         }
     }
 
+    /// Where the runs of the workspace around `directory` lie, for programs that are no tests.
+    pub fn root_around(settings: &Settings, directory: &Path) -> PathBuf {
+        root_around(settings, directory, &ProcessEnvironment)
+    }
+
     /// The directory of this run, made when it is not there.
     pub(crate) fn of_run(&self) -> io::Result<PathBuf> {
         let run = self.root.join(&self.run);
@@ -104,6 +109,19 @@ impl Artifacts {
         std::os::unix::fs::symlink(&self.run, &new)?;
         fs::rename(&new, self.root.join("latest"))
     }
+}
+
+fn root_around(settings: &Settings, directory: &Path, env: &impl Environment) -> PathBuf {
+    if let Some(named) = &settings.artifacts {
+        return named.clone();
+    }
+    let is_workspace = |path: &&Path| path.join("Cargo.lock").exists();
+    let target = env.get("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| {
+        let workspace = directory.ancestors().find(is_workspace);
+        workspace.unwrap_or(directory).join("target")
+    });
+    target.join("vcluster")
 }
 
 /// cargo marks its target directory; a test binary lies somewhere below it.
@@ -215,6 +233,20 @@ mod tests {
         let program = target.join("debug/deps/web-12");
         let env = [("CARGO_TARGET_DIR", "/not/this/one")];
         assert_eq!(target_directory(&program, &env), target);
+    }
+
+    #[test]
+    fn runs_lie_where_the_workspace_is_built() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("Cargo.lock"), "").unwrap();
+        let mut settings = Settings::from_environment(&[]).unwrap();
+        let inside = root.path().join("crates/web");
+        let around = root_around(&settings, &inside, &[]);
+        assert_eq!(around, root.path().join("target/vcluster"));
+        let elsewhere = root_around(&settings, &inside, &[("CARGO_TARGET_DIR", "/t")]);
+        assert_eq!(elsewhere, Path::new("/t/vcluster"));
+        settings.artifacts = Some("/named".into());
+        assert_eq!(root_around(&settings, &inside, &[]), Path::new("/named"));
     }
 
     #[test]

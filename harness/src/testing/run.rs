@@ -54,7 +54,10 @@ where
     F: Future<Output = R>,
     R: Outcome,
 {
-    let test = TestInfo::new(spec);
+    let test = TestInfo {
+        clusters: argument::count(needs),
+        ..TestInfo::new(spec)
+    };
     let settings = backend.settings();
     let runtime = match selection::of(&test.spec, settings) {
         Selection::Skipped(reason) => return skipped(&test, &reason),
@@ -87,14 +90,14 @@ where
 {
     let begun = Instant::now();
     timeline::record(Event::mark(Kind::Test, "begin"));
-    let (clusters, started) = start(backend, test, argument::count(needs)).await;
+    let (clusters, started) = start(backend, test).await;
     let future = if let Err(trouble) = started {
         Err(trouble)
     } else {
         let given = Given::new(needs, &clusters, test);
-        let began = Instant::now();
+        let from = Instant::now();
         let future = prepare(given, body, backend.settings().start_timeout).await;
-        timeline::record(Event::span(Kind::Arguments, "arguments", began).outcome(future.is_ok()));
+        timeline::record(Event::span(Kind::Arguments, "arguments", from).outcome(future.is_ok()));
         future
     };
     let ended = match future {
@@ -103,10 +106,10 @@ where
                 clusters: clusters.clone(),
                 test: test.clone(),
             };
-            let began = Instant::now();
+            let from = Instant::now();
             let ended = current::scope(current, play(future, test.spec.timeout)).await;
             let is_good = ended.failure(&test.spec).is_none();
-            timeline::record(Event::span(Kind::Body, "body", began).outcome(is_good));
+            timeline::record(Event::span(Kind::Body, "body", from).outcome(is_good));
             ended
         }
         Err(trouble) => Ended::NotSetUp(trouble),
@@ -125,16 +128,16 @@ where
                 last_seen: None,
                 error: failure.clone(),
             };
-            let began = Instant::now();
+            let from = Instant::now();
             let explanation = explain(backend, &clusters, &failure).await;
-            timeline::record(Event::span(Kind::Explain, "explain", began));
+            timeline::record(Event::span(Kind::Explain, "explain", from));
             explanation
         }
     };
-    let began = Instant::now();
+    let from = Instant::now();
     let cleaned = clean_up::all(backend, test, clusters, failure.is_some()).await;
     let (is_clean, is_good) = (cleaned.errors.is_empty(), failure.is_none());
-    timeline::record(Event::span(Kind::CleanUp, "clean-up", began).outcome(is_clean));
+    timeline::record(Event::span(Kind::CleanUp, "clean-up", from).outcome(is_clean));
     timeline::record(Event::span(Kind::Test, "end", begun).outcome(is_good));
     Verdict {
         ended,
@@ -145,12 +148,8 @@ where
 }
 
 /// Starts clusters side by side and waits for all, so that none is left half-made when another fails.
-async fn start<B: Backend>(
-    backend: &B,
-    test: &TestInfo,
-    count: usize,
-) -> (Vec<B::Cluster>, Result<(), Trouble>) {
-    let starts = (0..count).map(|_| AssertUnwindSafe(backend.start(test)).catch_unwind());
+async fn start<B: Backend>(backend: &B, test: &TestInfo) -> (Vec<B::Cluster>, Result<(), Trouble>) {
+    let starts = (0..test.clusters).map(|_| AssertUnwindSafe(backend.start(test)).catch_unwind());
     let mut clusters = Vec::new();
     let mut outcome = Ok(());
     for started in join_all(starts).await {

@@ -1,6 +1,9 @@
 //! The real backend: virtual clusters on the host that this machine shares.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
@@ -17,6 +20,7 @@ use super::{
     verdict::Verdict,
 };
 use crate::{
+    admission::{Gate, Room},
     asset::Assets,
     cluster::{self, OnFailure, VirtualCluster, VirtualClusterBuilder},
     datastore::Datastore,
@@ -39,6 +43,7 @@ pub(super) struct SharedHost {
     progress: Progress,
     assets: Assets,
     place: OnceCell<Place>,
+    room: OnceLock<Room>,
 }
 
 /// A host that is there, and what this process is to it.
@@ -56,6 +61,7 @@ impl SharedHost {
             settings,
             progress,
             place: OnceCell::new(),
+            room: OnceLock::new(),
         }
     }
 
@@ -91,6 +97,19 @@ impl SharedHost {
         }
     }
 
+    /// The room of the test's clusters, taken by the first that has to be started.
+    fn room(&self, test: &TestInfo) -> &Room {
+        self.room.get_or_init(|| {
+            let gate = Gate::new(&self.settings);
+            Room::new(
+                gate,
+                &test.full_name(),
+                test.clusters,
+                self.progress.clone(),
+            )
+        })
+    }
+
     fn builder(
         &self,
         test: &TestInfo,
@@ -100,6 +119,7 @@ impl SharedHost {
         let mut builder = VirtualCluster::builder(&new_name())
             .owner(session.owner(&test.path, keep))
             .timeout(self.settings.start_timeout)
+            .room(self.room(test).clone())
             // What is left is looked at before it is deleted.
             .on_failure(OnFailure::Leave);
         if let Some(name) = test.spec.distro {
@@ -180,7 +200,9 @@ impl Backend for SharedHost {
         let place = self.place(test).await?;
         let builder = self.builder(test, &place.session)?;
         let began = Instant::now();
-        match builder.start(&place.host, &self.assets).await {
+        let started = builder.start(&place.host, &self.assets).await;
+        self.room(test).start_is_over().await;
+        match started {
             Ok(cluster) => {
                 timeline::record_start(&cluster, began);
                 Ok(cluster)

@@ -62,6 +62,8 @@ pub struct TestInfo {
     pub crate_name: &'static str,
     /// What its attribute says.
     pub spec: TestSpec,
+    /// How many clusters its arguments ask for.
+    pub clusters: usize,
 }
 
 impl TestSpec {
@@ -187,6 +189,7 @@ impl TestInfo {
             path,
             crate_name,
             spec,
+            clusters: 1,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{Event, Kind, Outcome, Timeline};
 
@@ -36,6 +37,23 @@ pub(super) enum State {
     Upkeep,
 }
 
+/// A run in numbers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Totals {
+    /// How many tests there were.
+    pub tests: usize,
+    /// Those that failed.
+    pub failed: usize,
+    /// Those that did not come to their end, or have not yet.
+    pub unfinished: usize,
+    /// Those that got a cluster that was there before.
+    pub from_pool: usize,
+    /// From the first event to the last.
+    pub seconds: f64,
+    /// How long tests waited for room, all together.
+    pub waited_seconds: f64,
+}
+
 /// A stretch of time.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Bar {
@@ -49,7 +67,26 @@ pub(super) struct Bar {
     pub(super) parts: Vec<Bar>,
 }
 
+impl Chart {
+    pub(super) fn totals(&self) -> Totals {
+        let count = |wanted: fn(&Row) -> bool| self.rows.iter().filter(|row| wanted(row)).count();
+        Totals {
+            tests: count(|row| row.state != State::Upkeep),
+            failed: count(|row| matches!(row.state, State::Ended { passed: false, .. })),
+            unfinished: count(|row| row.state == State::Unfinished),
+            from_pool: count(Row::is_of_pool),
+            seconds: self.seconds,
+            waited_seconds: self.rows.iter().map(|row| row.total(Kind::Wait)).sum(),
+        }
+    }
+}
+
 impl Row {
+    /// Is it a test that had a cluster from the pool?
+    pub(super) fn is_of_pool(&self) -> bool {
+        self.state != State::Upkeep && self.has(Kind::Pool, "hit")
+    }
+
     /// How long all bars of a kind took together.
     pub(super) fn total(&self, kind: Kind) -> f64 {
         let bars = self.lanes.iter().flatten();
@@ -117,7 +154,7 @@ fn row(test: Option<&str>, process: u32, events: &[&Event], begin: Timestamp) ->
                     && phase.at <= event.end()
                     && phase.end() >= event.at
             });
-            bar.parts = phases.map(|phase| of(phase)).collect();
+            bar.parts = phases.copied().map(of).collect();
         }
         bar
     });
@@ -125,7 +162,7 @@ fn row(test: Option<&str>, process: u32, events: &[&Event], begin: Timestamp) ->
         title: test.map_or_else(|| format!("upkeep, process {process}"), str::to_owned),
         state,
         lanes: lanes(bars.collect()),
-        marks: marks.into_iter().map(|event| of(event)).collect(),
+        marks: marks.into_iter().map(of).collect(),
     }
 }
 

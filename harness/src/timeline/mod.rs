@@ -7,13 +7,16 @@
 mod event;
 mod layout;
 mod page;
+mod publish;
 mod read;
 mod record;
 
 pub(crate) use self::record::{of_test, record_start};
 pub use self::{
     event::{Event, Kind, Outcome},
+    layout::Totals,
     page::page,
+    publish::{PublishError, Published, publish},
     read::{ReadError, Timeline},
     record::{record, start},
 };

@@ -5,13 +5,16 @@ use std::{
     io::{self, Write as _},
     path::Path,
     sync::{Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tracing::debug;
 
 use super::{Event, FILE, Kind};
-use crate::{cluster::VirtualCluster, diagnostics::Artifacts};
+use crate::{
+    cluster::{Phase, VirtualCluster},
+    diagnostics::Artifacts,
+};
 
 /// The file of this process's run.
 static FILE_OF_RUN: OnceLock<Option<Mutex<File>>> = OnceLock::new();
@@ -58,10 +61,15 @@ pub(crate) fn record_start(cluster: &VirtualCluster, began: Instant) {
         cluster.version().map(|v| v.to_string()),
     ];
     let detail: Vec<String> = detail.into_iter().flatten().collect();
-    let start = Event::span(Kind::Start, "start", began).outcome(true);
+    // Waiting for room has an event of its own.
+    let waited = cluster.phases().get(Phase::Room).unwrap_or_default();
+    let start = Event::span(Kind::Start, "start", began + waited).outcome(true);
     record(start.cluster(name).detail(detail.join(" ")));
-    let mut passed = Duration::ZERO;
+    let mut passed = waited;
     for (phase, elapsed) in cluster.phases().iter() {
+        if elapsed <= waited {
+            continue;
+        }
         let took = elapsed.saturating_sub(passed);
         let event = Event::lasting(Kind::Phase, phase.name(), began + passed, took);
         record(event.cluster(name));

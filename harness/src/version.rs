@@ -47,6 +47,12 @@ impl KubernetesVersion {
         text[..end].parse().ok()
     }
 
+    /// The minor that comes next, where an upgrade can go.
+    #[must_use]
+    pub fn next_minor(&self) -> VersionRequest {
+        VersionRequest::Minor(self.major, self.minor + 1)
+    }
+
     /// `major.minor`, such as `1.34`.
     pub fn minor_name(&self) -> String {
         format!("{}.{}", self.major, self.minor)
@@ -115,6 +121,20 @@ impl fmt::Display for VersionRequest {
             Self::Latest(back) => write!(f, "latest-{back}"),
             Self::Oldest => f.write_str("oldest"),
         }
+    }
+}
+
+impl TryFrom<&str> for VersionRequest {
+    type Error = ParseVersionError;
+
+    fn try_from(text: &str) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<KubernetesVersion> for VersionRequest {
+    fn from(version: KubernetesVersion) -> Self {
+        Self::Exact(version)
     }
 }
 

@@ -21,4 +21,5 @@ mod reset;
 mod services;
 mod storage;
 mod stores;
+mod versions;
 mod watcher;

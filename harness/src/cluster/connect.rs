@@ -62,7 +62,7 @@ async fn find(host: &HostCluster, name: &str, phases: &Phases) -> Result<Virtual
         owner: record.owner.unwrap_or_else(Owner::standing),
         host: host.clone(),
         host_config: host.config().await?,
-        assets: None,
+        started: None,
         phases: phases.clone(),
     };
     Ok(VirtualCluster::connected(origin, connection))

@@ -14,14 +14,14 @@ use super::{
     VirtualClusterBuilder,
     claim::{Claim, Claimant},
     connection::Connection,
-    control_plane::{Watch, account_exists, api_ready, syncer_ready},
+    control_plane::{Watch, account_exists, api_ready, check_version, syncer_ready},
     delete::wait_until_gone,
     endpoint::Endpoint,
-    error::{Cause, Failure, Step, request},
+    error::{Cause, Failure, Step},
     names::Names,
     objects::{self, Exposure, Images},
     phases::{Phase, Phases},
-    request::Requests,
+    request::{Requests, within},
     sightings::Sightings,
 };
 use crate::{
@@ -208,30 +208,20 @@ impl Launch<'_> {
         Ok(())
     }
 
-    /// An image is taken for what its name says; here it says for itself.
     async fn check_version(
         &self,
         cluster: &Client,
         control_plane: &ControlPlane,
     ) -> Result<(), Cause> {
-        let answer = cluster.apiserver_version().await;
-        let answer = answer.map_err(request("ask the API server for its version"))?;
-        if KubernetesVersion::of_build(&answer.git_version) == Some(self.version) {
-            return Ok(());
-        }
-        let components = control_plane
-            .containers
-            .iter()
-            .map(|container| container.image);
-        let images: Vec<_> = components
-            .filter(|component| component.is_kubernetes())
-            .filter_map(|component| self.images.get(&component).cloned())
-            .collect();
-        Err(Cause::OtherVersion {
-            asked: self.version,
-            found: answer.git_version,
-            images: images.join(" or "),
-        })
+        let images = || {
+            let components = control_plane.containers.iter().map(|each| each.image);
+            let images: Vec<_> = components
+                .filter(|component| component.is_kubernetes())
+                .filter_map(|component| self.images.get(&component).cloned())
+                .collect();
+            images.join(" or ")
+        };
+        check_version(cluster, self.version, images).await
     }
 
     /// A client of the host that reports what goes wrong instead of trying again.
@@ -279,14 +269,6 @@ impl Launch<'_> {
 
     /// A request that hangs is the host's failure, not ours to wait for.
     async fn within<T>(&self, step: impl Future<Output = Result<T, Cause>>) -> Result<T, Cause> {
-        tokio::time::timeout_at(self.deadline.instant(), step)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Cause::TimedOut {
-                    awaited: "the host's API server",
-                    limit: self.deadline.limit(),
-                    last_seen: "no answer to a request".to_owned(),
-                })
-            })
+        within(self.deadline, step).await
     }
 }

@@ -18,6 +18,7 @@ mod request;
 mod reset;
 mod sightings;
 mod start;
+mod upgrade;
 mod virtual_cluster;
 
 pub use builder::{OnFailure, VirtualClusterBuilder};
@@ -29,5 +30,6 @@ pub use names::InvalidName;
 pub use phases::{Phase, Phases};
 pub use record::{ClusterRecord, ListError, list};
 pub use reset::{Reset, ResetError};
+pub use upgrade::{Refusal, Upgrade, UpgradeError};
 pub use vcluster_syncer::config::Sync;
 pub use virtual_cluster::VirtualCluster;

@@ -16,6 +16,7 @@ use super::{
     error::{Cause, request},
     names::Names,
 };
+use crate::deadline::Deadline;
 
 const FIELD_MANAGER: &str = "vcluster-test";
 
@@ -108,6 +109,22 @@ where
         .await
         .map(drop)
         .map_err(request(format!("create {kind} {name} on host")))
+}
+
+/// Requests have no limit of their own.
+pub(super) async fn within<T>(
+    deadline: Deadline,
+    requests: impl Future<Output = Result<T, Cause>>,
+) -> Result<T, Cause> {
+    tokio::time::timeout_at(deadline.instant(), requests)
+        .await
+        .unwrap_or_else(|_| {
+            Err(Cause::TimedOut {
+                awaited: "the host's API server",
+                limit: deadline.limit(),
+                last_seen: "no answer to a request".to_owned(),
+            })
+        })
 }
 
 fn parameters() -> PostParams {

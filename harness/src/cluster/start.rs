@@ -14,7 +14,7 @@ use super::{
     names::Names,
     objects::Images,
     phases::{Phase, Phases},
-    virtual_cluster::Origin,
+    virtual_cluster::{Origin, Started},
 };
 use crate::{
     asset::{self, Assets, Component, Image},
@@ -48,6 +48,8 @@ pub(super) async fn start(
     let range = range.map_err(Failure::at(Step::Host))?;
     let described = options.describe(version, range, &[]);
     let components = described.containers.iter().map(|container| container.image);
+    // CoreDNS runs on the host as the tenant's pod.
+    let components = components.chain([Component::Syncer, Component::Coredns]);
     let (images, archives) = images(components, version, assets).await?;
 
     // Not counted against the limit of the start.
@@ -76,7 +78,11 @@ pub(super) async fn start(
                 owner: options.owner.clone(),
                 host: host.clone(),
                 host_config,
-                assets: Some(assets.clone()),
+                started: Some(Started {
+                    options: options.clone(),
+                    range,
+                    assets: assets.clone(),
+                }),
                 phases: phases.clone(),
             },
             connection,
@@ -130,13 +136,12 @@ async fn run(
     connection
 }
 
-/// Finds all images. `CoreDNS` is one of them: it runs on the host as the tenant's pod.
-async fn images(
+/// Finds the images of these components.
+pub(super) async fn images(
     components: impl Iterator<Item = Component>,
     version: KubernetesVersion,
     assets: &Assets,
 ) -> Result<(Images, Vec<Image>), Failure> {
-    let components = components.chain([Component::Syncer, Component::Coredns]);
     let found = try_join_all(components.map(async |component| {
         let image = assets.image(component, version).await?;
         Ok::<_, asset::Error>((component, image))

@@ -2,9 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client,
@@ -48,13 +49,24 @@ pub(super) struct Origin {
     pub(super) owner: Owner,
     pub(super) host: HostCluster,
     pub(super) host_config: kube::Config,
-    pub(super) assets: Option<Assets>,
+    /// Absent for one that was only connected to.
+    pub(super) started: Option<Started>,
     pub(super) phases: Phases,
+}
+
+/// What a cluster was started with.
+pub(super) struct Started {
+    pub(super) options: VirtualClusterBuilder,
+    /// The host's service addresses.
+    pub(super) range: IpNet,
+    pub(super) assets: Assets,
 }
 
 struct Inner {
     origin: Origin,
     connection: Connection,
+    /// It changes with an upgrade.
+    version: Mutex<Option<KubernetesVersion>>,
     state: Mutex<State>,
 }
 
@@ -87,6 +99,7 @@ impl VirtualCluster {
     fn with(origin: Origin, connection: Connection, state: State) -> Self {
         Self {
             inner: Arc::new(Inner {
+                version: Mutex::new(origin.version),
                 origin,
                 connection,
                 state: Mutex::new(state),
@@ -111,7 +124,7 @@ impl VirtualCluster {
 
     /// Its Kubernetes version, when the host's record says so.
     pub fn version(&self) -> Option<KubernetesVersion> {
-        self.inner.origin.version
+        *lock(&self.inner.version)
     }
 
     /// Whom it belonged to when it was started or connected to.
@@ -159,17 +172,11 @@ impl VirtualCluster {
     /// # Errors
     /// It cannot be had, or this cluster was only connected to.
     pub async fn image(&self, component: Component) -> Result<String, Cause> {
-        let Origin {
-            assets,
-            version,
-            host,
-            ..
-        } = &self.inner.origin;
-        let (Some(assets), Some(version)) = (assets, version) else {
+        let (Some(started), Some(version)) = (self.started(), self.version()) else {
             return Err(Cause::NoAssets);
         };
-        let image = assets.image(component, *version).await?;
-        host.load(std::slice::from_ref(&image)).await?;
+        let image = started.assets.image(component, version).await?;
+        self.host().load(std::slice::from_ref(&image)).await?;
         Ok(image.reference)
     }
 
@@ -236,16 +243,30 @@ impl VirtualCluster {
         &self.inner.origin.names
     }
 
+    pub(super) fn started(&self) -> Option<&Started> {
+        self.inner.origin.started.as_ref()
+    }
+
+    /// A client of its administrator that reports what goes wrong instead of trying again.
+    pub(super) fn impatient_client(&self) -> Result<Client, Cause> {
+        self.inner.connection.impatient_client()
+    }
+
+    /// It has this version from now on.
+    pub(super) fn is_now(&self, version: KubernetesVersion) {
+        *lock(&self.inner.version) = Some(version);
+    }
+
     fn let_go(&self) {
-        let mut state = self
-            .inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.inner.state);
         if let State::Ours(Some(registration)) = std::mem::replace(&mut *state, State::NotOurs) {
             registration.deleted();
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for VirtualCluster {
@@ -255,7 +276,7 @@ impl fmt::Debug for VirtualCluster {
             .field("name", &self.name())
             .field("namespace", &self.namespace())
             .field("distro", &origin.distro)
-            .field("version", &origin.version)
+            .field("version", &self.version())
             .field("host", &origin.host.name())
             .finish_non_exhaustive()
     }

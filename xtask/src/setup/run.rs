@@ -7,10 +7,11 @@ use std::{
 };
 
 use vcluster_harness::{
-    asset::{self, Assets, Prefetched},
+    asset::{self, Assets, Component, Prefetched},
     host::{self, HOST_VERSION, HostCluster},
     progress::Progress,
     settings::Settings,
+    version::VersionRequest,
 };
 
 use super::{
@@ -67,6 +68,23 @@ pub(crate) async fn prepare_images(assets: &Assets) -> Result<Prefetched, Error>
     Ok(assets.prefetch(version).await?)
 }
 
+/// Versions of tenants in this project's own tests, beside the host's.
+const TENANTS: [VersionRequest; 1] = [VersionRequest::Minor(1, 33)];
+
+/// The programs of a control plane that are of its version.
+const OF_A_VERSION: [Component; 2] = [Component::KubeApiserver, Component::KubeControllerManager];
+
+/// What the tests of other versions need: a build in the middle of a test would slow down all others.
+async fn prepare_tenants(assets: &Assets) -> Result<(), Error> {
+    for tenant in TENANTS {
+        let version = assets.resolve(tenant).await?;
+        for component in OF_A_VERSION {
+            assets.image(component, version).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Everything, down to a host that is up: what is wrong here would be wrong in every test.
 pub(crate) async fn prepare_all(
     settings: &Settings,
@@ -75,6 +93,7 @@ pub(crate) async fn prepare_all(
     prepare_machine(settings, progress).await?;
     let assets = Assets::new(settings, progress.clone());
     prepare_images(&assets).await?;
+    prepare_tenants(&assets).await?;
     Ok(host::shared(settings, &assets, progress).await?)
 }
 

@@ -1,6 +1,6 @@
 //! Tells a container that takes its time from one that will never run.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 
@@ -36,9 +36,30 @@ pub struct ContainerFailure {
     pub log: String,
 }
 
+/// How often the containers of a pod were restarted, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Restarts(BTreeMap<String, i32>);
+
+impl Restarts {
+    /// Those of a pod so far.
+    pub(super) fn of(pod: &Pod) -> Self {
+        let status = pod.status.as_ref();
+        let statuses = status.and_then(|status| status.container_statuses.as_ref());
+        let restarts = statuses
+            .into_iter()
+            .flatten()
+            .map(|status| (status.name.clone(), status.restart_count));
+        Self(restarts.collect())
+    }
+
+    fn by(&self, status: &ContainerStatus) -> i32 {
+        self.0.get(&status.name).copied().unwrap_or_default()
+    }
+}
+
 impl ContainerFailure {
-    /// What is hopeless about `pod`, if anything is.
-    pub(super) fn of(pod: &Pod) -> Option<Self> {
+    /// What is hopeless about `pod`, if anything is, by what happened since.
+    pub(super) fn since(before: &Restarts, pod: &Pod) -> Option<Self> {
         let status = pod.status.as_ref()?;
         if status.phase.as_deref() == Some("Failed") {
             return Some(Self {
@@ -48,7 +69,7 @@ impl ContainerFailure {
             });
         }
         let mut statuses = status.container_statuses.iter().flatten();
-        statuses.find_map(container)
+        statuses.find_map(|status| container(status, before.by(status)))
     }
 
     /// The same with the end of a log, when the host told nothing itself.
@@ -61,7 +82,7 @@ impl ContainerFailure {
     }
 }
 
-fn container(status: &ContainerStatus) -> Option<ContainerFailure> {
+fn container(status: &ContainerStatus, before: i32) -> Option<ContainerFailure> {
     let fail = |state: String, log: &str| {
         Some(ContainerFailure {
             container: status.name.clone(),
@@ -69,15 +90,18 @@ fn container(status: &ContainerStatus) -> Option<ContainerFailure> {
             log: last_lines(log),
         })
     };
-    let last = terminated(status.last_state.as_ref()).or_else(|| terminated(status.state.as_ref()));
+    let restarts = status.restart_count - before;
+    let is_news = before == 0 || restarts > 0;
+    let last = terminated(status.last_state.as_ref()).filter(|_| is_news);
+    let last = last.or_else(|| terminated(status.state.as_ref()));
     let words = last.and_then(|last| last.message.as_deref()).unwrap_or("");
     if let Some(last) = last {
         let was_killed = last.reason.as_deref() == Some("OOMKilled");
         if !was_killed && words.contains(FOUND_NO_API_SERVER) {
             return None;
         }
-        if was_killed || status.restart_count > TOLERATED_RESTARTS {
-            return fail(ended(last, status.restart_count), words);
+        if was_killed || restarts > TOLERATED_RESTARTS {
+            return fail(ended(last, restarts), words);
         }
     }
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
@@ -86,10 +110,7 @@ fn container(status: &ContainerStatus) -> Option<ContainerFailure> {
         return None;
     }
     match (last, waiting.message.as_deref()) {
-        (Some(last), _) => fail(
-            format!("{reason}, {}", ended(last, status.restart_count)),
-            words,
-        ),
+        (Some(last), _) => fail(format!("{reason}, {}", ended(last, restarts)), words),
         (None, message) => fail(reason.to_owned(), message.unwrap_or("")),
     }
 }
@@ -140,6 +161,10 @@ mod tests {
 
     use super::*;
 
+    fn hopeless(pod: &Pod) -> Option<ContainerFailure> {
+        ContainerFailure::since(&Restarts::default(), pod)
+    }
+
     fn pod(status: &Value) -> Pod {
         let status = json!({ "status": { "containerStatuses": [status] } });
         serde_json::from_value(status).unwrap()
@@ -166,10 +191,7 @@ mod tests {
     #[case::ended_once(0, ended(1, "Error"), json!({}))]
     #[case::running_again(1, json!({ "running": {} }), ended(1, "Error"))]
     fn there_is_hope(#[case] restarts: i32, #[case] state: Value, #[case] last: Value) {
-        assert_eq!(
-            ContainerFailure::of(&pod(&status(restarts, &state, &last))),
-            None
-        );
+        assert_eq!(hopeless(&pod(&status(restarts, &state, &last))), None);
     }
 
     #[test]
@@ -179,7 +201,7 @@ mod tests {
             "message": "Error: failed to wait for apiserver being healthy: timed out",
         }});
         let status = status(3, &waits("CrashLoopBackOff"), &words);
-        assert_eq!(ContainerFailure::of(&pod(&status)), None);
+        assert_eq!(hopeless(&pod(&status)), None);
     }
 
     #[rstest]
@@ -207,7 +229,7 @@ mod tests {
         #[case] expected: &str,
         #[case] log: &str,
     ) {
-        let failure = ContainerFailure::of(&pod(&status(restarts, &state, &last))).unwrap();
+        let failure = hopeless(&pod(&status(restarts, &state, &last))).unwrap();
         assert_eq!(failure.container, "etcd");
         assert_eq!(
             (failure.state.as_str(), failure.log.as_str()),
@@ -216,12 +238,26 @@ mod tests {
     }
 
     #[test]
+    fn what_happened_before_is_over() {
+        let seen = |restarts, state: Value| {
+            let killed = ended(137, "OOMKilled");
+            pod(&status(restarts, &state, &killed))
+        };
+        let running = json!({ "running": {} });
+        let before = Restarts::of(&seen(4, running.clone()));
+        let failure = |pod: &Pod| ContainerFailure::since(&before, pod);
+        assert_eq!(failure(&seen(4, running.clone())), None);
+        let again = failure(&seen(5, running)).unwrap();
+        assert_eq!(again.state, "OOMKilled with exit code 137, restarted once");
+    }
+
+    #[test]
     fn an_evicted_pod_says_why() {
         let pod: Pod = serde_json::from_value(json!({ "status": {
             "phase": "Failed", "reason": "Evicted", "message": "low on memory",
         }}))
         .unwrap();
-        let failure = ContainerFailure::of(&pod).unwrap();
+        let failure = hopeless(&pod).unwrap();
         assert_eq!(
             failure.to_string(),
             "container pod does not run: Evicted\n  low on memory"

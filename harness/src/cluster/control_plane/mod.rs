@@ -4,8 +4,10 @@
 mod database;
 mod failure;
 mod ready;
+mod version;
 mod watch;
 
 pub use failure::ContainerFailure;
-pub(super) use ready::{account_exists, api_ready, syncer_ready};
+pub(super) use ready::{account_exists, api_ready, repeat, syncer_ready};
+pub(super) use version::check_version;
 pub(super) use watch::Watch;

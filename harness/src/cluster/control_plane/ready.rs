@@ -72,7 +72,8 @@ async fn ask_until_ready(
     .await;
 }
 
-async fn repeat(
+/// Tries until it succeeds, and notes why it did not.
+pub(in crate::cluster) async fn repeat(
     subject: &'static str,
     sightings: &Sightings,
     attempt: impl AsyncFn() -> Result<(), String>,

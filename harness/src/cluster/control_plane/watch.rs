@@ -10,7 +10,7 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 
-use super::{ContainerFailure, database};
+use super::{ContainerFailure, database, failure::Restarts};
 use crate::{
     cluster::{
         error::Cause,
@@ -35,6 +35,7 @@ pub(in crate::cluster) struct Watch {
     database: Option<OutsideDatabase>,
     trouble: BoxFuture<'static, Cause>,
     set: String,
+    before: Restarts,
     sightings: Sightings,
 }
 
@@ -59,8 +60,18 @@ impl Watch {
             },
             database: database.cloned(),
             set: names.control_plane().to_owned(),
+            before: Restarts::default(),
             pods,
             sightings,
+        }
+    }
+
+    /// The same for a pod that runs: what happened to its containers before is over.
+    #[must_use]
+    pub(in crate::cluster) fn after(self, pod: Option<&Pod>) -> Self {
+        Self {
+            before: pod.map_or_else(Restarts::default, Restarts::of),
+            ..self
         }
     }
 
@@ -99,7 +110,7 @@ impl Watch {
     async fn look_at(&self, pod: Option<&Pod>, phases: &mut Phases) -> Result<(), Cause> {
         self.sightings.note("pod", last_seen(pod));
         let Some(pod) = pod else { return Ok(()) };
-        if let Some(failure) = ContainerFailure::of(pod) {
+        if let Some(failure) = ContainerFailure::since(&self.before, pod) {
             let failure = self.ask(pod, failure).await;
             return Err(database::cause(self.database.as_ref(), failure));
         }

@@ -8,7 +8,7 @@ mod service;
 
 pub(super) use access::access;
 pub(super) use config::{config_map, kubeconfig_secret, pki_secret, secrets};
-pub(super) use namespace::{namespace, slice_patch};
+pub(super) use namespace::{namespace, slice_patch, version_patch};
 pub(super) use pod::{Images, stateful_set};
 pub(super) use service::{Exposure, dns_service, service};
 

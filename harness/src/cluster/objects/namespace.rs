@@ -32,6 +32,11 @@ pub(in crate::cluster) fn namespace(
     }
 }
 
+/// A merge patch that records which version the cluster has.
+pub(in crate::cluster) fn version_patch(version: KubernetesVersion) -> serde_json::Value {
+    json!({ "metadata": { "annotations": { VERSION: version.to_string() } } })
+}
+
 /// A merge patch that records which addresses the cluster has.
 pub(in crate::cluster) fn slice_patch(addressing: &Addressing) -> serde_json::Value {
     json!({ "metadata": { "annotations": { SLICE: addressing.range().to_string() } } })

@@ -1,0 +1,264 @@
+//! A running cluster taken to another Kubernetes version, on the same data: the programs in its pod are
+//! exchanged one after the other, and everything else stays where it is.
+
+mod error;
+mod exchange;
+mod route;
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use tracing::info;
+
+pub use error::UpgradeError;
+pub use route::Refusal;
+
+use self::{
+    exchange::{Exchange, Program},
+    route::Route,
+};
+use super::{
+    VirtualCluster,
+    control_plane::{Watch, account_exists, api_ready, check_version, syncer_ready},
+    error::{Cause, Failure, Step},
+    objects,
+    phases::Phases,
+    request::{Requests, within},
+    sightings::Sightings,
+    start::images,
+    virtual_cluster::Started,
+};
+use crate::{
+    asset::Assets,
+    deadline::Deadline,
+    distro::ControlPlane,
+    version::{KubernetesVersion, VersionRequest},
+};
+
+/// How long an upgrade may take once its images are on this machine, also on a busy one.
+const UPGRADE: Duration = Duration::from_mins(3);
+
+/// How an upgrade went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Upgrade {
+    /// The version before.
+    pub from: KubernetesVersion,
+    /// The version after; the same when there was nothing to do.
+    pub to: KubernetesVersion,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// An upgrade under way.
+struct Climb<'a> {
+    cluster: &'a VirtualCluster,
+    to: KubernetesVersion,
+    control_plane: &'a ControlPlane,
+    assets: &'a Assets,
+}
+
+impl VirtualCluster {
+    /// Takes it to another Kubernetes version while it runs: `"1.35"`, a [`VersionRequest`] or a
+    /// [`KubernetesVersion`]. Its objects, its pods, its address and its credentials stay; its API server is
+    /// away for some seconds, so watches end and requests may have to be repeated. The upgrade of a cluster
+    /// that has the version already does nothing, and one that failed half-way may be asked for again.
+    ///
+    /// A state that was saved before is of the older version; save it again before the next reset.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: vcluster_harness::cluster::VirtualCluster) -> anyhow::Result<()> {
+    /// cluster.upgrade("1.35").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The version is older, more than one minor newer, or cannot be had; or a step fails, and the error
+    /// says which and why.
+    pub async fn upgrade<V>(&self, version: V) -> Result<Upgrade, UpgradeError>
+    where
+        V: TryInto<VersionRequest>,
+        UpgradeError: From<V::Error>,
+    {
+        let request = version.try_into()?;
+        Box::pin(self.upgrade_to(request)).await
+    }
+
+    async fn upgrade_to(&self, request: VersionRequest) -> Result<Upgrade, UpgradeError> {
+        let called = Instant::now();
+        let (Some(started), Some(from)) = (self.started(), self.version()) else {
+            return Err(UpgradeError::OnlyConnected {
+                cluster: self.name().to_owned(),
+            });
+        };
+        let Started {
+            options,
+            range,
+            assets,
+        } = started;
+        let to = assets.resolve(request).await?;
+        let refuse = |reason| UpgradeError::Refused {
+            cluster: self.name().to_owned(),
+            from,
+            to,
+            reason,
+            nearest: route::next(from, assets.catalogue()).filter(|nearest| *nearest != to),
+        };
+        if route::between(from, to).map_err(refuse)? == Route::Up {
+            let before = options.describe(from, *range, &[]);
+            let control_plane = &options.describe(to, *range, &[]);
+            route::compare(&before, control_plane).map_err(refuse)?;
+            let climb = Climb {
+                cluster: self,
+                to,
+                control_plane,
+                assets,
+            };
+            let climbed = Box::pin(climb.run()).await;
+            climbed.map_err(|failure| UpgradeError::Failed {
+                cluster: self.name().to_owned(),
+                from,
+                to,
+                step: failure.step,
+                elapsed: called.elapsed(),
+                source: Box::new(failure.cause),
+            })?;
+        }
+        let took = called.elapsed();
+        info!(cluster = self.name(), step = "upgrade", elapsed = ?took, %from, %to, "upgraded");
+        Ok(Upgrade { from, to, took })
+    }
+}
+
+impl Climb<'_> {
+    async fn run(&self) -> Result<(), Failure> {
+        let programs = self.programs().await?;
+        let deadline = Deadline::after("an upgrade", UPGRADE);
+        let host = self.cluster.host_client();
+        let exchange = Exchange::new(&host, self.cluster.names());
+        let announced = within(deadline, exchange.announce(&programs)).await;
+        announced.map_err(Failure::at(Step::Objects))?;
+        for (index, program) in programs.iter().enumerate() {
+            let pods = within(deadline, exchange.pods()).await;
+            for pod in pods.map_err(Failure::at(Step::Objects))? {
+                let exchanged = self.exchange(&exchange, &pod, program, deadline).await;
+                exchanged.map_err(Failure::at(Step::ControlPlane))?;
+            }
+            // It comes first in every distro: no program may be newer than the API server.
+            if index == 0 {
+                let back = self.api_is_back(&exchange, program, deadline).await;
+                back.map_err(Failure::at(Step::ControlPlane))?;
+            }
+        }
+        self.is_at_work(&exchange, deadline).await?;
+        let recorded = within(deadline, self.record(&host)).await;
+        recorded.map_err(Failure::at(Step::Objects))
+    }
+
+    /// What is exchanged, with its images, which are on the host afterwards.
+    async fn programs(&self) -> Result<Vec<Program>, Failure> {
+        let containers = self.control_plane.containers.iter();
+        let programs: Vec<_> = containers
+            .filter(|container| container.image.is_kubernetes())
+            .collect();
+        let components = programs.iter().map(|container| container.image);
+        let (references, archives) = images(components, self.to, self.assets).await?;
+        let loaded = self.cluster.host().load(&archives).await;
+        loaded.map_err(Failure::at(Step::Images))?;
+        let programs = programs.into_iter().filter_map(|container| {
+            Some(Program {
+                container: container.name,
+                image: references.get(&container.image)?.clone(),
+            })
+        });
+        Ok(programs.collect())
+    }
+
+    async fn exchange(
+        &self,
+        exchange: &Exchange<'_>,
+        pod: &Pod,
+        program: &Program,
+        deadline: Deadline,
+    ) -> Result<(), Cause> {
+        if program.is_in(pod) {
+            return Ok(());
+        }
+        within(deadline, exchange.patch(pod, program)).await?;
+        let seen = Sightings::default();
+        let restarted = exchange.restarted(pod, program.container, &seen);
+        self.watch(Some(pod), &seen, deadline, "the new program", restarted)
+            .await
+    }
+
+    /// Waits for the new API server, and makes sure that it is the new one.
+    async fn api_is_back(
+        &self,
+        exchange: &Exchange<'_>,
+        program: &Program,
+        deadline: Deadline,
+    ) -> Result<(), Cause> {
+        let pods = within(deadline, exchange.pods()).await?;
+        let client = self.cluster.impatient_client()?;
+        let seen = Sightings::default();
+        let ready = api_ready(&client, self.control_plane.ready_path, &seen);
+        self.watch(pods.first(), &seen, deadline, "the API server", ready)
+            .await?;
+        let images = || program.image.clone();
+        within(deadline, check_version(&client, self.to, images)).await
+    }
+
+    /// Waits until objects can be made again and the syncer sees them.
+    async fn is_at_work(&self, exchange: &Exchange<'_>, deadline: Deadline) -> Result<(), Failure> {
+        let seen = Sightings::default();
+        let pods = within(deadline, exchange.pods()).await;
+        let pods = pods.map_err(Failure::at(Step::Account))?;
+        let client = self.cluster.impatient_client();
+        let client = client.map_err(Failure::at(Step::Account))?;
+        let account = account_exists(&client, &seen);
+        self.watch(
+            pods.first(),
+            &seen,
+            deadline,
+            "the default service account",
+            account,
+        )
+        .await
+        .map_err(Failure::at(Step::Account))?;
+        let host = self.cluster.host_client();
+        let syncer = syncer_ready(&host, self.cluster.names(), &seen);
+        self.watch(pods.first(), &seen, deadline, "the syncer", syncer)
+            .await
+            .map_err(Failure::at(Step::Syncer))
+    }
+
+    /// Awaits `future` unless a container fails first. What happened to those of `pod` is over: each may
+    /// have had a restart of its own when the cluster started, and has one for every upgrade.
+    async fn watch(
+        &self,
+        pod: Option<&Pod>,
+        seen: &Sightings,
+        deadline: Deadline,
+        awaited: &'static str,
+        future: impl Future<Output = ()>,
+    ) -> Result<(), Cause> {
+        let host = self.cluster.host_client();
+        let database = self.control_plane.database.as_ref();
+        let watch = Watch::start(host, self.cluster.names(), database, seen.clone());
+        let mut watch = watch.after(pod);
+        let deadline = deadline.step(awaited, deadline.limit());
+        watch.until(deadline, &mut Phases::start(), future).await
+    }
+
+    async fn record(&self, host: &Client) -> Result<(), Cause> {
+        let requests = Requests {
+            host,
+            names: self.cluster.names(),
+        };
+        requests.annotate(&objects::version_patch(self.to)).await?;
+        self.cluster.is_now(self.to);
+        Ok(())
+    }
+}

@@ -4,6 +4,7 @@ use std::{
     error::Error,
     io::Write as _,
     panic::AssertUnwindSafe,
+    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -67,7 +68,7 @@ where
     telemetry::start(settings.log.as_deref());
     let verdict = match runtime {
         Ok(runtime) => {
-            let conducted = conduct(backend, &test, needs, body);
+            let conducted = Box::pin(conduct(backend, &test, needs, body));
             let verdict = runtime.block_on(timeline::of_test(test.full_name(), conducted));
             runtime.shutdown_timeout(RUNTIME_LIMIT);
             verdict
@@ -174,8 +175,10 @@ async fn prepare<C, F>(
     mut given: Given<'_, C>,
     body: impl AsyncFnOnce(&mut Given<'_, C>) -> Result<F, ArgumentError>,
     limit: Duration,
-) -> Result<F, Trouble> {
-    let made = AssertUnwindSafe(body(&mut given)).catch_unwind();
+) -> Result<Pin<Box<F>>, Trouble> {
+    // A large body would be carried on the stack by every layer between here and its poll.
+    let made = async { body(&mut given).await.map(Box::pin) };
+    let made = AssertUnwindSafe(made).catch_unwind();
     let error = match tokio::time::timeout(limit, made).await {
         Ok(Ok(Ok(future))) => return Ok(future),
         Ok(Ok(Err(error))) => report::chain(&*error),

@@ -372,3 +372,15 @@ fn arguments_come_from_their_clusters() {
         })
     });
 }
+
+/// A test of many steps is a large future, and the thread of a test has two megabytes.
+#[test]
+fn a_large_body_has_room() {
+    testing::run_on(&Pretend::default(), SPEC, &[NewCluster], async |_| {
+        Ok(async {
+            let kept = [7_u8; 200_000];
+            tokio::task::yield_now().await;
+            assert_eq!(kept[kept.len() - 1], 7);
+        })
+    });
+}

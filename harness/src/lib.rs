@@ -18,6 +18,7 @@ pub mod lease;
 pub mod live;
 pub mod owner;
 pub mod pki;
+pub mod pool;
 pub mod progress;
 pub mod reaper;
 pub mod settings;

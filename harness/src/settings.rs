@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, pool::Pool};
 
 /// Where settings come from.
 pub trait Environment {
@@ -103,6 +103,9 @@ pub struct Settings {
     /// `VCLUSTER_TEST_CLUSTERS`: how many clusters tests may have at a time on this machine, instead of what its
     /// memory says.
     pub clusters: Option<usize>,
+    /// `VCLUSTER_TEST_POOL`: `on`, or how many clusters may wait for their next test; and
+    /// `VCLUSTER_TEST_POOL_IDLE`: for how long. `None`, the default, when it is `off`.
+    pub pool: Option<Pool>,
     /// `CI`: what elsewhere is a warning is a failure.
     pub ci: bool,
 }
@@ -170,9 +173,8 @@ impl Settings {
             versions: list(env, "VCLUSTER_TEST_VERSIONS"),
             starts: count(env, "VCLUSTER_TEST_STARTS")?,
             clusters: count(env, "VCLUSTER_TEST_CLUSTERS")?,
-            ci: env
-                .get("CI")
-                .is_some_and(|value| value != "false" && value != "0"),
+            pool: pool(env)?,
+            ci: is_ci(env),
         })
     }
 
@@ -180,6 +182,29 @@ impl Settings {
     pub fn start_deadline(&self) -> Deadline {
         Deadline::after("virtual cluster", self.start_timeout)
     }
+}
+
+fn is_ci(env: &impl Environment) -> bool {
+    env.get("CI")
+        .is_some_and(|value| value != "false" && value != "0")
+}
+
+/// Nothing waits unless it is asked for.
+fn pool(env: &impl Environment) -> Result<Option<Pool>, Error> {
+    let usual = Pool::usual(is_ci(env));
+    let expected = "a number, `on` or `off`";
+    let size = parse(env, "VCLUSTER_TEST_POOL", expected, |value| match value {
+        "on" => Some(usual.size),
+        "off" => Some(0),
+        number => number.parse().ok(),
+    })?;
+    let idle = duration(env, "VCLUSTER_TEST_POOL_IDLE")?.unwrap_or(usual.idle);
+    let size = size.filter(|size| *size > 0);
+    Ok(size.map(|size| Pool {
+        size,
+        idle,
+        ..usual
+    }))
 }
 
 fn cache_directory(env: &impl Environment) -> PathBuf {
@@ -284,11 +309,31 @@ mod tests {
     #[case::keep("VCLUSTER_TEST_KEEP", "sometimes")]
     #[case::host("VCLUSTER_TEST_HOST", "kind:")]
     #[case::flag("VCLUSTER_TEST_OFFLINE", "maybe")]
+    #[case::pool("VCLUSTER_TEST_POOL", "-1")]
     #[case::duration("VCLUSTER_TEST_START_TIMEOUT", "soon")]
     #[case::count("VCLUSTER_TEST_STARTS", "0")]
     fn a_bad_value_is_named(#[case] variable: &str, #[case] value: &str) {
         let error = Settings::from_environment(&[(variable, value)]).unwrap_err();
         assert_eq!((error.variable, error.value.as_str()), (variable, value));
+    }
+
+    #[rstest]
+    #[case::off("off", None)]
+    #[case::nought("0", None)]
+    #[case::three("3", Some(3))]
+    fn the_pool_has_a_size_or_there_is_none(#[case] text: &str, #[case] expected: Option<usize>) {
+        let settings = Settings::from_environment(&[("VCLUSTER_TEST_POOL", text)]).unwrap();
+        assert_eq!(settings.pool.map(|pool| pool.size), expected);
+    }
+
+    #[test]
+    fn in_ci_nothing_waits_for_long() {
+        let idle = |ci: &str| {
+            let env = [("CI", ci), ("VCLUSTER_TEST_POOL", "on")];
+            let settings = Settings::from_environment(&env).unwrap();
+            settings.pool.unwrap().idle
+        };
+        assert!(idle("true") < idle("false"));
     }
 
     #[test]

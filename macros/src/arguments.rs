@@ -6,6 +6,7 @@ use proc_macro2::TokenStream;
 use syn::Path;
 
 use crate::{
+    fixtures::FixtureSource,
     grammar::{Argument, Grammar},
     matrix::Matrix,
     values,
@@ -22,6 +23,8 @@ const GRAMMAR: Grammar = Grammar {
         ("nodes", "nodes = 2"),
         ("sync", "sync = \"sync.yaml\""),
         ("store", "store = \"kine\""),
+        ("fixtures", "fixtures = [\"crds/\", \"seed.yaml\", SEED]"),
+        ("fresh", "fresh"),
         (
             "matrix",
             "matrix(distro = [\"k8s\", \"k3s\"], version = [\"1.33\", \"1.34\"])",
@@ -46,6 +49,8 @@ pub(crate) struct Arguments {
     pub(crate) sync: Option<String>,
     /// `etcd`, `kine` or `env:NAME`.
     pub(crate) store: Option<String>,
+    pub(crate) fixtures: Vec<FixtureSource>,
+    pub(crate) fresh: bool,
     pub(crate) matrix: Option<Matrix>,
     /// A variant of `testing::Flavor`.
     pub(crate) flavor: Option<&'static str>,
@@ -79,6 +84,8 @@ impl Arguments {
             "timeout" => self.timeout = Some(argument.string(values::duration)?),
             "keep" => self.keep = Some(argument.string(values::keep)?),
             "flavor" => self.flavor = Some(argument.string(values::flavor)?),
+            "fixtures" => self.fixtures = argument.fixtures()?,
+            "fresh" => self.fresh = argument.alone()?,
             "nodes" => self.nodes = Some(argument.count()?),
             "sync" => self.sync = Some(argument.string(values::path)?),
             "store" => self.store = Some(argument.string(values::store)?),

@@ -65,6 +65,8 @@ impl Call<'_> {
         let nodes = arguments.nodes.iter();
         let sync = arguments.sync.as_deref().map(included).into_iter();
         let store = arguments.store.iter();
+        let fixtures = self.fixtures(&harness).into_iter();
+        let fresh = arguments.fresh.then(|| quote!(.fresh())).into_iter();
         let matrix = self.matrix().into_iter();
         let flavor = arguments.flavor.map(called).into_iter();
         let threads = arguments.worker_threads.iter();
@@ -78,11 +80,25 @@ impl Call<'_> {
                 #(.nodes(#nodes))*
                 #(.sync(#sync))*
                 #(.store(#store))*
+                #(.fixtures(#fixtures))*
+                #(#fresh)*
                 #(.matrix(#matrix))*
                 #(.flavor(#harness::testing::Flavor::#flavor))*
                 #(.worker_threads(#threads))*
                 #(#panic)*
         }
+    }
+
+    /// A static, in which statics and constants of the user may be named alike.
+    fn fixtures(&self, harness: &Path) -> Option<TokenStream> {
+        let named = &self.arguments.fixtures;
+        let values = named.iter().map(|fixture| fixture.expand(harness));
+        (!named.is_empty()).then(|| {
+            quote!({
+                static FIXTURES: &[&dyn #harness::fixture::Fixture] = &[#(#values),*];
+                FIXTURES
+            })
+        })
     }
 
     /// All cells, so that each test knows when the environment leaves none of them.

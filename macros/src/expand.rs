@@ -154,6 +154,8 @@ mod tests {
                 keep = "failed",
                 nodes = 2,
                 sync = "tests/sync.yaml",
+                fixtures = ["crds/", "tests/seed.yaml", crate::seed::SEED],
+                fresh,
                 flavor = "multi_thread",
                 worker_threads = 3,
             ),

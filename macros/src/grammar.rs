@@ -9,7 +9,7 @@ use syn::{
     spanned::Spanned as _,
 };
 
-use crate::values;
+use crate::{fixtures::FixtureSource, values};
 
 /// The arguments that a list may have.
 pub(crate) struct Grammar {
@@ -160,6 +160,37 @@ impl Argument {
             (None, other) => syn::parse2(other.to_token_stream()).ok(),
         };
         parsed.ok_or_else(|| self.expected("a path"))
+    }
+
+    /// Files, directories and paths of values, in brackets.
+    pub(crate) fn fixtures(&self) -> syn::Result<Vec<FixtureSource>> {
+        let Expr::Array(ExprArray { elems, .. }) = self.expression()? else {
+            return Err(self.expected("fixtures in brackets"));
+        };
+        if elems.is_empty() {
+            return Err(self.expected("one fixture at least"));
+        }
+        all(elems
+            .iter()
+            .map(|element| match (string(element), element) {
+                (Some(literal), _) => FixtureSource::named(&literal),
+                (None, Expr::Path(_)) => Ok(FixtureSource::Value(Box::new(element.clone()))),
+                (None, _) => Err(syn::Error::new(
+                    element.span(),
+                    format!(
+                        "expected a file, a directory or a constant: `{}`",
+                        self.form
+                    ),
+                )),
+            }))
+    }
+
+    /// Nothing but its name.
+    pub(crate) fn alone(&self) -> syn::Result<bool> {
+        match self.value {
+            Value::None => Ok(true),
+            Value::Expression(_) | Value::List(_) => Err(self.expected("the word alone")),
+        }
     }
 
     /// What stands in its parentheses.

@@ -7,6 +7,7 @@ mod arguments;
 mod attributes;
 mod call;
 mod expand;
+mod fixtures;
 mod function;
 mod grammar;
 mod matrix;

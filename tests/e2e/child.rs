@@ -76,6 +76,7 @@ impl Runner {
             .env("RUST_BACKTRACE", "0")
             // What the outer run was told is not for the inner one.
             .env_remove("VCLUSTER_TEST_KEEP")
+            .env_remove("VCLUSTER_TEST_POOL")
             // Its end is not the outer run's business.
             .env("VCLUSTER_TEST_RUN", format!("e2e-{}", std::process::id()))
             .envs(environment.iter().copied())

@@ -15,6 +15,7 @@ mod nodes;
 mod own_host;
 mod pods;
 mod policies;
+mod pool;
 mod reaper;
 mod relay;
 mod reset;

@@ -12,8 +12,10 @@ use crate::{
     asset::Assets,
     datastore::Datastore,
     distro::{self, ControlPlane, ControlPlaneContext, Distro, Scheduling},
+    fixture::Fixtures,
     host::HostCluster,
     owner::Owner,
+    pool::Pool,
     slice,
     version::{KubernetesVersion, VersionRequest},
 };
@@ -38,6 +40,8 @@ pub struct VirtualClusterBuilder {
     pub(super) timeout: Duration,
     pub(super) on_failure: OnFailure,
     pub(super) room: Option<Room>,
+    pub(super) fixtures: Fixtures,
+    pub(super) pool: Option<Pool>,
 }
 
 /// What becomes of a cluster that could not be started.
@@ -66,6 +70,8 @@ impl VirtualClusterBuilder {
             timeout: DEFAULT_TIMEOUT,
             on_failure: OnFailure::default(),
             room: None,
+            fixtures: Fixtures::default(),
+            pool: None,
         }
     }
 
@@ -143,6 +149,31 @@ impl VirtualClusterBuilder {
     /// What it needs room in before it is started; it starts at once unless said otherwise.
     pub fn room(mut self, room: Room) -> Self {
         self.room = Some(room);
+        self
+    }
+
+    /// What is put into it before it is handed over.
+    pub fn fixtures(mut self, fixtures: Fixtures) -> Self {
+        self.fixtures = fixtures;
+        self
+    }
+
+    /// Takes a cluster of this kind that waits for its next test, if there is one; its name is its own then.
+    /// A new one may go to other tests after this one, when it is
+    /// [given back](VirtualCluster::give_back).
+    ///
+    /// Whoever gets it is in a group that may do anything, and whose rights end with its use, rather than
+    /// in `system:masters`. A distro whose store cannot be put back is not pooled, nor is a cluster that
+    /// belongs to no process.
+    pub fn pooled(mut self, pool: Pool) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// A cluster that nobody had before and nobody gets after; the usual, unless it was
+    /// [pooled](Self::pooled).
+    pub fn fresh(mut self) -> Self {
+        self.pool = None;
         self
     }
 

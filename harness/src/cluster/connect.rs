@@ -6,7 +6,7 @@ use kube::{Api, Client};
 use super::{
     ClusterRecord, VirtualCluster,
     connection::Connection,
-    endpoint::Endpoint,
+    endpoint::{API_PORT, Endpoint},
     error::{Cause, Error, Step, request},
     list,
     names::Names,
@@ -14,9 +14,6 @@ use super::{
     virtual_cluster::Origin,
 };
 use crate::{host::HostCluster, owner::Owner, pki::Access};
-
-/// The port behind the Service; every distro is told to use it.
-const API_PORT: u16 = 6443;
 
 /// Connects to the cluster called `name`. It stays as it is when the result is dropped.
 ///

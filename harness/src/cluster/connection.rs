@@ -19,7 +19,7 @@ pub(super) struct Connection {
     pub(super) kubeconfig: Kubeconfig,
     config: Config,
     /// Keeps a forwarded port open.
-    _endpoint: Endpoint,
+    endpoint: Endpoint,
 }
 
 impl Connection {
@@ -37,7 +37,7 @@ impl Connection {
         let connection = Self {
             kubeconfig,
             config,
-            _endpoint: endpoint,
+            endpoint,
         };
         // Whatever could be wrong with the certificates is known from here on.
         connection.impatient_client()?;
@@ -47,6 +47,11 @@ impl Connection {
     /// A client on the current runtime.
     pub(super) fn client(&self) -> Client {
         Client::try_from(self.config.clone()).expect("the same configuration gave a client before")
+    }
+
+    /// Ends all connections, if there is a way to.
+    pub(super) async fn close(&self) {
+        self.endpoint.close().await;
     }
 
     /// A client that reports what goes wrong instead of trying again.

@@ -5,6 +5,7 @@ use k8s_openapi::{
         core::v1::{Namespace, Pod},
         rbac::v1::{ClusterRole, ClusterRoleBinding},
     },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
     serde::de::DeserializeOwned,
 };
 use kube::{
@@ -22,6 +23,9 @@ const GRACE_SECONDS: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeleteError {
+    /// The host does not list its clusters.
+    #[error("could not list the clusters of the host")]
+    List(#[source] kube::Error),
     /// The host refused a request.
     #[error("could not {action} of namespace {namespace} on host")]
     Request {
@@ -64,36 +68,74 @@ pub enum DeleteError {
 /// # Errors
 /// The host refuses, or the namespace is not one of ours.
 pub async fn delete(host: &Client, namespace: &str) -> Result<(), DeleteError> {
-    let failed = |action| {
-        move |source| DeleteError::Request {
-            action,
-            namespace: namespace.to_owned(),
-            source,
-        }
+    let this = |metadata: &ObjectMeta| Preconditions {
+        uid: metadata.uid.clone(),
+        resource_version: None,
     };
+    match find(host, namespace).await? {
+        Some(found) => begin(host, namespace, &found, this(&found)).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Deletes the cluster in `namespace` if what its namespace says is `still` so when the deletion begins:
+/// another process may take it at any moment. Says whether it goes.
+pub(crate) async fn delete_if(
+    host: &Client,
+    namespace: &str,
+    still: impl Fn(&ObjectMeta) -> bool,
+) -> Result<bool, DeleteError> {
+    while let Some(found) = find(host, namespace).await? {
+        if !still(&found) {
+            return Ok(false);
+        }
+        if found.deletion_timestamp.is_some() {
+            return Ok(true);
+        }
+        let exactly_this = Preconditions {
+            uid: found.uid.clone(),
+            resource_version: found.resource_version.clone(),
+        };
+        if begin(host, namespace, &found, exactly_this).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What the namespace says; `None` when there is none or it is about to go.
+async fn find(host: &Client, namespace: &str) -> Result<Option<ObjectMeta>, DeleteError> {
     let namespaces: Api<Namespace> = Api::all(host.clone());
     let found = namespaces
         .get_metadata_opt(namespace)
         .await
-        .map_err(failed("read the owner"))?;
-    let Some(found) = found else { return Ok(()) };
-    let labels = found.metadata.labels.unwrap_or_default();
-    let is_ours = labels
-        .get(key::MANAGED_BY)
-        .is_some_and(|by| by == key::MANAGED_BY_US);
-    let Some(cluster) = labels.get(key::CLUSTER).filter(|_| is_ours) else {
+        .map_err(failed("read the owner", namespace))?;
+    Ok(found.map(|found| found.metadata))
+}
+
+/// Begins the deletion; false when the preconditions are not met.
+async fn begin(
+    host: &Client,
+    namespace: &str,
+    found: &ObjectMeta,
+    preconditions: Preconditions,
+) -> Result<bool, DeleteError> {
+    let label = |key: &str| found.labels.as_ref()?.get(key);
+    let is_ours = label(key::MANAGED_BY).is_some_and(|by| by == key::MANAGED_BY_US);
+    let Some(cluster) = label(key::CLUSTER).filter(|_| is_ours) else {
         return Err(DeleteError::NotOurs {
             namespace: namespace.to_owned(),
         });
     };
     // The namespace first: nothing new appears in one that ends. Only this one, not a successor.
-    let this = DeleteParams::background().preconditions(Preconditions {
-        uid: found.metadata.uid,
-        resource_version: None,
-    });
+    let this = DeleteParams::background().preconditions(preconditions);
+    let namespaces: Api<Namespace> = Api::all(host.clone());
     match namespaces.delete(namespace, &this).await {
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
-        other => other.map(drop).map_err(failed("begin the deletion"))?,
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => return Ok(false),
+        other => other
+            .map(drop)
+            .map_err(failed("begin the deletion", namespace))?,
     }
     let selector = format!("{}={cluster}", key::CLUSTER);
     let pods: Api<Pod> = Api::namespaced(host.clone(), namespace);
@@ -104,8 +146,17 @@ pub async fn delete(host: &Client, namespace: &str) -> Result<(), DeleteError> {
         rights::<ClusterRoleBinding>(host, &selector),
         rights::<ClusterRole>(host, &selector),
     )
-    .map(drop)
-    .map_err(failed("delete the contents"))
+    .map_err(failed("delete the contents", namespace))?;
+    Ok(true)
+}
+
+fn failed(action: &'static str, namespace: &str) -> impl FnOnce(kube::Error) -> DeleteError {
+    let namespace = namespace.to_owned();
+    move |source| DeleteError::Request {
+        action,
+        namespace,
+        source,
+    }
 }
 
 /// Waits until nothing of the cluster in `namespace` is left.
@@ -118,12 +169,8 @@ pub async fn wait_until_gone(
     deadline: Deadline,
 ) -> Result<(), DeleteError> {
     let namespaces: Api<Namespace> = Api::all(host.clone());
-    let failed = |source| DeleteError::Request {
-        action: "read the state",
-        namespace: namespace.to_owned(),
-        source,
-    };
-    let Some(found) = namespaces.get_opt(namespace).await.map_err(failed)? else {
+    let read = || failed("read the state", namespace);
+    let Some(found) = namespaces.get_opt(namespace).await.map_err(read())? else {
         return Ok(());
     };
     let uid = found.metadata.uid.unwrap_or_default();
@@ -141,7 +188,7 @@ pub async fn wait_until_gone(
                 namespaces
                     .get_opt(namespace)
                     .await
-                    .map_err(failed)?
+                    .map_err(read())?
                     .as_ref(),
             ),
         }),

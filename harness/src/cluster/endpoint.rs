@@ -5,13 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use k8s_openapi::api::core::v1::Service;
 use kube::Client;
 
-use super::{error::Cause, forward::Forward, names::Names};
+use super::{error::Cause, forward::Forward, front::Front, names::Names};
+
+/// The port behind the Service; every distro is told to use it.
+pub(super) const API_PORT: u16 = 6443;
 
 /// Where a virtual API server is reached. A forwarded one ends with this value.
 #[derive(Debug)]
 pub(super) enum Endpoint {
     /// A port of a node of the host.
     NodePort(SocketAddr),
+    /// A port of this machine that leads to a node's until it is closed.
+    Front(Front),
     /// A port of this machine, passed on through the host's API server.
     Forward(Forward),
 }
@@ -38,9 +43,26 @@ impl Endpoint {
         Ok(Self::NodePort(SocketAddr::new(address, port)))
     }
 
+    /// The same with an end: what was opened through it can be closed.
+    pub(super) fn fronted(self) -> Result<Self, Cause> {
+        match self {
+            Self::NodePort(address) => Front::open(address).map(Self::Front).map_err(Cause::Listen),
+            // It ends with the runtime of whoever opened it.
+            closable => Ok(closable),
+        }
+    }
+
+    /// Ends all that was opened through it, as far as it has an end.
+    pub(super) async fn close(&self) {
+        if let Self::Front(front) = self {
+            front.close().await;
+        }
+    }
+
     pub(super) fn url(&self) -> String {
         let address = match self {
             Self::NodePort(address) => *address,
+            Self::Front(front) => front.address(),
             Self::Forward(forward) => forward.address(),
         };
         format!("https://{address}")

@@ -5,7 +5,9 @@ use std::{fmt, io, time::Duration};
 use ipnet::IpNet;
 
 use super::{DeleteError, InvalidName, ListError, control_plane::ContainerFailure};
-use crate::{admission, asset, datastore::DatastoreKind, host, pki, version::KubernetesVersion};
+use crate::{
+    admission, asset, datastore::DatastoreKind, fixture, host, pki, version::KubernetesVersion,
+};
 
 /// A step of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +31,8 @@ pub enum Step {
     Account,
     /// Wait for the syncer.
     Syncer,
+    /// Put into it what was asked for.
+    Fixtures,
     /// Find a cluster that runs already.
     Connect,
 }
@@ -186,6 +190,15 @@ pub enum Cause {
         /// The images of the control plane that are of a Kubernetes version.
         images: String,
     },
+    /// A fixture.
+    #[error(transparent)]
+    Fixture(#[from] fixture::Error),
+    /// A certificate for a cluster that exists.
+    #[error("no certificate can be made for the test")]
+    Member(#[from] pki::MemberError),
+    /// It waited for its next test, and did not stay as it was.
+    #[error("containers of its control plane do not run, or were started again while it waited")]
+    Restarted,
     /// The kubeconfig that was made is not usable.
     #[error("the kubeconfig is not usable")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
@@ -217,6 +230,7 @@ impl Step {
             Self::ControlPlane => "control plane",
             Self::Account => "service account",
             Self::Syncer => "syncer",
+            Self::Fixtures => "fixtures",
             Self::Connect => "connect",
         }
     }

@@ -39,9 +39,13 @@ impl Forward {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let pods = Api::namespaced(host, namespace);
+        let pods: Api<Pod> = Api::namespaced(host, namespace);
+        let pod = pod.to_owned();
         let stop = CancellationToken::new();
-        let task = serve(listener, pods, pod.to_owned(), port);
+        let task = serve(listener, move |stream| {
+            let (pods, pod) = (pods.clone(), pod.clone());
+            async move { pass_on(stream, &pods, &pod, port).await }
+        });
         tokio::spawn(stop.clone().run_until_cancelled_owned(task));
         Ok(Self {
             address,
@@ -55,15 +59,20 @@ impl Forward {
 }
 
 /// Its connections end with it: they are in the set that it owns.
-async fn serve(listener: TcpListener, pods: Api<Pod>, pod: String, port: u16) {
+pub(super) async fn serve<F, E>(listener: TcpListener, pass_on: impl Fn(TcpStream) -> F)
+where
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: std::error::Error + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (pods, pod) = (pods.clone(), pod.clone());
+                let passing = pass_on(stream);
                 connections.spawn(async move {
-                    if let Err(error) = pass_on(stream, &pods, &pod, port).await {
-                        debug!(%pod, error = &error as &dyn std::error::Error, "forwarding ended");
+                    if let Err(error) = passing.await {
+                        let error = &error as &dyn std::error::Error;
+                        debug!(error, "a connection ended");
                     }
                 });
             }

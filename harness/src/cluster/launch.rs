@@ -1,7 +1,7 @@
 //! The steps of a start, in their order. Everything that is made lies in the namespace or is owned by
 //! it, so deleting the namespace undoes every step.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -28,14 +28,21 @@ use crate::{
     asset::Component,
     deadline::Deadline,
     distro::ControlPlane,
+    fixture::Contents,
     host::HostCluster,
     pki::{Pki, ServerNames},
+    pool::PoolKey,
     version::KubernetesVersion,
 };
+
+/// How long it may take until the kinds of fixtures are served.
+const FURNISH: Duration = Duration::from_secs(30);
 
 /// A start under way: what was asked for, and what is known by now.
 pub(super) struct Launch<'a> {
     pub(super) options: &'a VirtualClusterBuilder,
+    pub(super) pool: Option<&'a PoolKey>,
+    pub(super) fixtures: &'a Contents,
     pub(super) names: &'a Names,
     pub(super) version: KubernetesVersion,
     pub(super) images: &'a Images,
@@ -58,7 +65,7 @@ impl Launch<'_> {
     /// waited for.
     pub(super) async fn namespace(&self) -> Result<Namespace, Failure> {
         let (distro, owner) = (self.options.distro.name(), &self.options.owner);
-        let namespace = objects::namespace(self.names, distro, self.version, owner);
+        let namespace = objects::namespace(self.names, distro, self.version, owner, self.pool);
         let requests = self.requests();
         let created = self.within(async {
             if let Some(created) = requests.namespace(&namespace).await? {
@@ -119,6 +126,22 @@ impl Launch<'_> {
         let connection = connection.map_err(Failure::at(Step::Connect))?;
         self.wait(&connection, &made.control_plane, phases).await?;
         Ok(connection)
+    }
+
+    /// Puts into it what was asked for.
+    pub(super) async fn furnish(
+        &self,
+        connection: &Connection,
+        phases: &mut Phases,
+    ) -> Result<(), Failure> {
+        if self.fixtures.is_empty() {
+            return Ok(());
+        }
+        let deadline = self.deadline.step("fixtures", FURNISH);
+        let applied = self.fixtures.apply(&connection.client(), deadline).await;
+        applied.map_err(Failure::at(Step::Fixtures))?;
+        phases.pass(Phase::Fixtures);
+        Ok(())
     }
 
     async fn objects(

@@ -31,6 +31,12 @@ pub enum Phase {
     Account,
     /// The syncer is at work.
     Syncer,
+    /// What was asked for is in it.
+    Fixtures,
+    /// Its first state is saved, so that it can go from test to test.
+    Saved,
+    /// Instead of all these: it was taken from the pool.
+    Taken,
 }
 
 /// When a start passed its phases, counted from the call.
@@ -42,7 +48,7 @@ pub struct Phases {
 
 impl Phase {
     /// All of them, in their usual order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Room,
         Self::Images,
         Self::Namespace,
@@ -53,6 +59,9 @@ impl Phase {
         Self::Ready,
         Self::Account,
         Self::Syncer,
+        Self::Fixtures,
+        Self::Saved,
+        Self::Taken,
     ];
 
     /// A short name for tables.
@@ -68,6 +77,9 @@ impl Phase {
             Self::Ready => "readyz",
             Self::Account => "account",
             Self::Syncer => "syncer",
+            Self::Fixtures => "fixtures",
+            Self::Saved => "saved",
+            Self::Taken => "taken",
         }
     }
 }

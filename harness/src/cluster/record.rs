@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::names::{DISTRO, SLICE, VERSION};
 use crate::{
     owner::{self, Owner, key},
+    pool::PoolState,
     version::KubernetesVersion,
 };
 
@@ -31,6 +32,8 @@ pub struct ClusterRecord {
     pub owner: Option<Owner>,
     /// When it was made, by the host's clock.
     pub created: Option<Timestamp>,
+    /// What it does, if it goes from test to test.
+    pub pool: Option<PoolState>,
     /// Is it going away?
     pub is_deleting: bool,
 }
@@ -77,6 +80,7 @@ impl ClusterRecord {
             slice: annotation(SLICE).and_then(|slice| slice.parse().ok()),
             owner: owner(namespace),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            pool: PoolState::of(metadata),
             is_deleting: metadata.deletion_timestamp.is_some(),
         })
     }
@@ -100,7 +104,7 @@ mod tests {
     fn made() -> Namespace {
         let names = Names::new("web", "vc-web").unwrap();
         let version = "1.34.2".parse().unwrap();
-        objects::namespace(&names, "k8s", version, &Owner::standing())
+        objects::namespace(&names, "k8s", version, &Owner::standing(), None)
     }
 
     #[test]
@@ -116,6 +120,7 @@ mod tests {
                 slice: None,
                 owner: Some(Owner::standing()),
                 created: None,
+                pool: None,
                 is_deleting: false,
             }
         );

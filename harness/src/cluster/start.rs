@@ -1,8 +1,9 @@
 //! Starts a cluster and, when that fails, undoes what is there.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::future::try_join_all;
+use kube::Client;
 use tracing::{info, warn};
 
 use super::{
@@ -14,16 +15,22 @@ use super::{
     names::Names,
     objects::Images,
     phases::{Phase, Phases},
+    pooled::Seat,
     virtual_cluster::{Origin, Started},
 };
 use crate::{
+    admission::Room,
     asset::{self, Assets, Component, Image},
-    datastore::Datastore,
+    datastore::{Datastore, DatastoreKind},
     deadline::Deadline,
     host::HostCluster,
     live::{self, Live, Registration},
+    pool::{self, Ingredients, Pool, PoolKey},
     version::KubernetesVersion,
 };
+
+/// How often a cluster that waits for its next test goes while another one waits for room.
+const GIVE_WAY: Duration = Duration::from_secs(2);
 
 /// How long the undoing of a failed start may hold up its error.
 const UNDO: Duration = Duration::from_secs(10);
@@ -51,26 +58,70 @@ pub(super) async fn start(
     // CoreDNS runs on the host as the tenant's pod.
     let components = components.chain([Component::Syncer, Component::Coredns]);
     let (images, archives) = images(components, version, assets).await?;
+    let fixtures = options.fixtures.read();
+    let fixtures = fixtures.map_err(Failure::at(Step::Fixtures))?;
+    let client = host.client().await.map_err(Failure::at(Step::Host))?;
+    let key = PoolKey::of(&Ingredients {
+        distro: options.distro.name(),
+        version,
+        scheduling: options.scheduling,
+        sync: &options.sync,
+        domain: &options.domain,
+        slice_bits: options.slice_bits,
+        control_plane: &described,
+        images: &images,
+        fixtures: &fixtures.digest(),
+    });
+    let seat = pool_of(options).map(|pool| Seat {
+        options,
+        key: &key,
+        pool,
+        version,
+        host,
+        client: &client,
+        range,
+        assets,
+    });
+    if let Some(seat) = &seat
+        && let Some(cluster) = seat.take(phases).await
+    {
+        return Ok(cluster);
+    }
 
     // Not counted against the limit of the start.
     if let Some(room) = &options.room {
-        room.enter().await.map_err(Failure::at(Step::Room))?;
+        enter(room, &client).await?;
         phases.pass(Phase::Room);
     }
     let launch = Launch {
         options,
+        pool: seat.is_some().then_some(&key),
+        fixtures: &fixtures,
         names: &names,
         version,
         images: &images,
         range,
         host,
-        client: host.client().await.map_err(Failure::at(Step::Host))?,
+        client: client.clone(),
         deadline: Deadline::after("virtual cluster", options.timeout),
     };
     let host_config = host.config().await.map_err(Failure::at(Step::Host))?;
-    let registration = register(options, host);
-    match run(&launch, &archives, phases).await {
-        Ok(connection) => Ok(VirtualCluster::new(
+    let registration = register(options, host, names.namespace());
+    let run = async {
+        let connection = run(&launch, &archives, phases).await?;
+        match &seat {
+            Some(seat) => {
+                let opened = Box::pin(seat.open_to_others(connection, &names, phases)).await;
+                if opened.is_err() && options.on_failure == OnFailure::Undo {
+                    undo(&launch).await;
+                }
+                opened
+            }
+            None => Ok((connection, None)),
+        }
+    };
+    match run.await {
+        Ok((connection, membership)) => Ok(VirtualCluster::new(
             Origin {
                 names,
                 distro: Some(options.distro.name().to_owned()),
@@ -87,12 +138,29 @@ pub(super) async fn start(
             },
             connection,
             registration,
+            membership,
         )),
         Err(failure) => {
             if let Some(registration) = registration {
                 registration.deleted();
             }
             Err(failure)
+        }
+    }
+}
+
+/// Waits until there is room. What waits for its next test is no reason for this one to wait as well.
+async fn enter(room: &Room, host: &Client) -> Result<(), Failure> {
+    let mut entered = pin!(room.enter());
+    loop {
+        match tokio::time::timeout(GIVE_WAY, &mut entered).await {
+            Ok(entered) => return entered.map_err(Failure::at(Step::Room)),
+            Err(_) => {
+                if let Err(error) = pool::give_way(host).await {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(error, "idle clusters stay");
+                }
+            }
         }
     }
 }
@@ -127,7 +195,9 @@ async fn run(
     let made = async {
         let (loaded, made) = tokio::try_join!(load, launch.make(&namespace, phases))?;
         phases.pass_after(Phase::Images, loaded);
-        Box::pin(launch.run(made, phases)).await
+        let connection = Box::pin(launch.run(made, phases)).await?;
+        Box::pin(launch.furnish(&connection, phases)).await?;
+        Ok(connection)
     };
     let connection = Box::pin(made).await;
     if connection.is_err() && launch.options.on_failure == OnFailure::Undo {
@@ -157,13 +227,28 @@ pub(super) async fn images(
 }
 
 /// Only a cluster that ends with a process is that process's business when a signal comes.
-fn register(options: &VirtualClusterBuilder, host: &HostCluster) -> Option<Registration> {
+pub(super) fn register(
+    options: &VirtualClusterBuilder,
+    host: &HostCluster,
+    namespace: &str,
+) -> Option<Registration> {
     options.owner.process.as_ref()?;
     Some(live::register(Live {
         name: options.name.clone(),
-        namespace: options.namespace.clone(),
+        namespace: namespace.to_owned(),
         host: Arc::new(host.kubeconfig().clone()),
     }))
+}
+
+/// Only what ends with a process and is called like its namespace goes from test to test.
+fn pool_of(options: &VirtualClusterBuilder) -> Option<Pool> {
+    let is_outside =
+        matches!(&options.store, Some(store) if store.kind() == DatastoreKind::External);
+    let can_be = options.distro.can_be_reset()
+        && !is_outside
+        && options.owner.process.is_some()
+        && options.name == options.namespace;
+    options.pool.filter(|_| can_be)
 }
 
 async fn undo(launch: &Launch<'_>) {

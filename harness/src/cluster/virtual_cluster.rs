@@ -20,6 +20,7 @@ use super::{
     connection::Connection,
     delete::{self, DeleteError},
     error::{Cause, request},
+    membership::Membership,
     names::Names,
     phases::Phases,
 };
@@ -29,6 +30,7 @@ use crate::{
     host::HostCluster,
     live::Registration,
     owner::Owner,
+    pool,
     version::KubernetesVersion,
 };
 
@@ -40,6 +42,9 @@ use crate::{
 pub struct VirtualCluster {
     inner: Arc<Inner>,
 }
+
+/// Why a cluster is for nobody else whose test was on the host.
+const ON_HOST: &str = "its test asked for the host";
 
 /// Where a cluster is from.
 pub(super) struct Origin {
@@ -67,6 +72,9 @@ struct Inner {
     connection: Connection,
     /// It changes with an upgrade.
     version: Mutex<Option<KubernetesVersion>>,
+    membership: Option<Membership>,
+    /// Why nobody else may have it, even if it is one that goes from test to test.
+    reason: Mutex<Option<String>>,
     state: Mutex<State>,
 }
 
@@ -88,20 +96,28 @@ impl VirtualCluster {
         origin: Origin,
         connection: Connection,
         registration: Option<Registration>,
+        membership: Option<Membership>,
     ) -> Self {
-        Self::with(origin, connection, State::Ours(registration))
+        Self::with(origin, connection, State::Ours(registration), membership)
     }
 
     pub(super) fn connected(origin: Origin, connection: Connection) -> Self {
-        Self::with(origin, connection, State::NotOurs)
+        Self::with(origin, connection, State::NotOurs, None)
     }
 
-    fn with(origin: Origin, connection: Connection, state: State) -> Self {
+    fn with(
+        origin: Origin,
+        connection: Connection,
+        state: State,
+        membership: Option<Membership>,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 version: Mutex::new(origin.version),
                 origin,
                 connection,
+                membership,
+                reason: Mutex::new(None),
                 state: Mutex::new(state),
             }),
         }
@@ -132,9 +148,11 @@ impl VirtualCluster {
         &self.inner.origin.owner
     }
 
-    /// The host it runs on.
+    /// The host it runs on. No other test gets a cluster whose host was asked for: what is done there, no
+    /// reset undoes.
     pub fn host(&self) -> &HostCluster {
-        &self.inner.origin.host
+        self.not_for_others(ON_HOST);
+        self.on()
     }
 
     /// A kubeconfig of its administrator, with an address that this machine reaches. Where the host's
@@ -151,11 +169,23 @@ impl VirtualCluster {
         self.inner.connection.client()
     }
 
-    /// A client of the host, for the current runtime.
+    /// A client of the host, for the current runtime. As with [`host`](Self::host), no other test gets the
+    /// cluster afterwards.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn host_client(&self) -> Client {
+        self.not_for_others(ON_HOST);
+        self.on_host()
+    }
+
+    /// The host, for what this crate does there itself.
+    pub(super) fn on(&self) -> &HostCluster {
+        &self.inner.origin.host
+    }
+
+    /// A client of the host, for what this crate does there itself.
+    pub(super) fn on_host(&self) -> Client {
         Client::try_from(self.inner.origin.host_config.clone())
             .expect("the same configuration gave a client before")
     }
@@ -196,7 +226,7 @@ impl VirtualCluster {
     /// # Errors
     /// The engine does not have it, or the host cannot be given images and lacks it.
     pub async fn load_image(&self, reference: &str) -> Result<(), Cause> {
-        Ok(self.host().load_from_engine(reference).await?)
+        Ok(self.on().load_from_engine(reference).await?)
     }
 
     /// How long each part of its start took; empty for one that was connected to.
@@ -209,7 +239,7 @@ impl VirtualCluster {
     /// # Errors
     /// The host refuses. The cluster then counts as not deleted.
     pub async fn delete(&self) -> Result<(), DeleteError> {
-        delete::delete(&self.host_client(), self.namespace()).await?;
+        delete::delete(&self.on_host(), self.namespace()).await?;
         self.let_go();
         Ok(())
     }
@@ -219,7 +249,7 @@ impl VirtualCluster {
     /// # Errors
     /// Something is left when the deadline passes.
     pub async fn wait_until_gone(&self, deadline: Deadline) -> Result<(), DeleteError> {
-        delete::wait_until_gone(&self.host_client(), self.namespace(), deadline).await
+        delete::wait_until_gone(&self.on_host(), self.namespace(), deadline).await
     }
 
     /// Hands it over to `owner`, so that it outlives this process.
@@ -227,10 +257,12 @@ impl VirtualCluster {
     /// # Errors
     /// The host refuses. The cluster then still belongs to its owner before.
     pub async fn keep(&self, owner: &Owner) -> Result<(), Cause> {
-        let namespaces: Api<Namespace> = Api::all(self.host_client());
+        let namespaces: Api<Namespace> = Api::all(self.on_host());
         let name = self.namespace();
+        let mut patch = owner.patch();
+        pool::withdraw(&mut patch);
         namespaces
-            .patch(name, &PatchParams::default(), &Patch::Merge(&owner.patch()))
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .map_err(request(format!(
                 "change the owner of namespace {name} on host"
@@ -257,7 +289,24 @@ impl VirtualCluster {
         *lock(&self.inner.version) = Some(version);
     }
 
-    fn let_go(&self) {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.inner.connection
+    }
+
+    pub(super) fn membership(&self) -> Option<&Membership> {
+        self.inner.membership.as_ref()
+    }
+
+    /// Says that no other test may have it, and why.
+    pub(crate) fn not_for_others(&self, reason: impl Into<String>) {
+        lock(&self.inner.reason).get_or_insert_with(|| reason.into());
+    }
+
+    pub(super) fn not_for_others_because(&self) -> Option<String> {
+        lock(&self.inner.reason).clone()
+    }
+
+    pub(super) fn let_go(&self) {
         let mut state = lock(&self.inner.state);
         if let State::Ours(Some(registration)) = std::mem::replace(&mut *state, State::NotOurs) {
             registration.deleted();

@@ -26,6 +26,11 @@ pub trait Distro: fmt::Debug + Send + Sync {
         &[]
     }
 
+    /// Can the store of a cluster be put back while it runs? Only one that has an address can.
+    fn can_be_reset(&self) -> bool {
+        false
+    }
+
     /// The version when the user names none.
     fn default_version(&self) -> VersionRequest {
         VersionRequest::Minor(1, 34)

@@ -91,25 +91,28 @@ impl Access {
     /// # Errors
     /// An entry is missing or not text.
     pub fn from_secret(secret: &Secret) -> Result<Self, SecretError> {
-        let read = |key: &'static str| {
-            secret
-                .data
-                .as_ref()
-                .and_then(|data| data.get(key))
-                .and_then(|bytes| String::from_utf8(bytes.0.clone()).ok())
-                .filter(|text| !text.is_empty())
-                .ok_or_else(|| SecretError {
-                    namespace: secret.metadata.namespace.clone().unwrap_or_default(),
-                    name: secret.metadata.name.clone().unwrap_or_default(),
-                    key,
-                })
-        };
+        let read = |key| text(secret, key);
         Ok(Self {
             authority: read(AUTHORITY)?,
             certificate: read(CERTIFICATE)?,
             key: read(KEY)?,
         })
     }
+}
+
+/// The text that a Secret has under `key`.
+pub(super) fn text(secret: &Secret, key: &'static str) -> Result<String, SecretError> {
+    secret
+        .data
+        .as_ref()
+        .and_then(|data| data.get(key))
+        .and_then(|bytes| String::from_utf8(bytes.0.clone()).ok())
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| SecretError {
+            namespace: secret.metadata.namespace.clone().unwrap_or_default(),
+            name: secret.metadata.name.clone().unwrap_or_default(),
+            key,
+        })
 }
 
 impl fmt::Debug for Access {

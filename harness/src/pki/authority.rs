@@ -64,13 +64,7 @@ pub enum Error {
 impl Authority {
     pub(super) fn generate(common_name: &'static str, validity: Validity) -> Result<Self, Error> {
         let key = key(common_name)?;
-        let mut params = params(common_name, None, validity);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::DigitalSignature,
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::CrlSign,
-        ];
+        let params = authority(common_name, validity);
         let certificate = params
             .self_signed(&key)
             .map_err(|source| generate(common_name, source))?
@@ -78,6 +72,21 @@ impl Authority {
         Ok(Self {
             certificate,
             issuer: Issuer::new(params, key),
+            validity,
+        })
+    }
+
+    /// The authority that was generated under this name, read back. Both texts are PEM.
+    pub(super) fn read(
+        common_name: &'static str,
+        certificate: &str,
+        key: &str,
+        validity: Validity,
+    ) -> Result<Self, Error> {
+        let key = KeyPair::from_pem(key).map_err(|source| generate(common_name, source))?;
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            issuer: Issuer::new(authority(common_name, validity), key),
             validity,
         })
     }
@@ -94,7 +103,7 @@ impl Authority {
     pub(super) fn client(
         &self,
         common_name: &'static str,
-        organization: Option<&'static str>,
+        organization: Option<&str>,
     ) -> Result<Leaf, Error> {
         let mut params = params(common_name, organization, self.validity);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -153,6 +162,17 @@ pub(super) fn key(what: &'static str) -> Result<KeyPair, Error> {
 
 fn generate(what: &'static str, source: rcgen::Error) -> Error {
     Error::Generate { what, source }
+}
+
+fn authority(common_name: &str, validity: Validity) -> CertificateParams {
+    let mut params = params(common_name, None, validity);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![
+        KeyUsagePurpose::DigitalSignature,
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+    ];
+    params
 }
 
 fn params(common_name: &str, organization: Option<&str>, validity: Validity) -> CertificateParams {

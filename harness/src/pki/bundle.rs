@@ -3,14 +3,43 @@
 use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
 
 use super::{
-    Access, ServerNames,
+    Access, SecretError, ServerNames,
     authority::{Authority, Error, Leaf, Validity, key},
 };
 
 /// Where the components of a control plane find their API server: in their own pod.
 const LOCAL_SERVER: &str = "https://127.0.0.1:6443";
+
+const CA: &str = "kubernetes-ca";
+const ADMINISTRATOR: &str = "kubernetes-admin";
+
+/// A client that is in `group` and in no other, by the authority in the Secret of a cluster's files. What
+/// the group may do, the cluster's own rules say.
+///
+/// # Errors
+/// The Secret has no such files, or they are no authority.
+pub fn member_of(group: &str, files: &Secret, now: Timestamp) -> Result<Access, MemberError> {
+    let text = |key| super::access::text(files, key);
+    let (certificate, key) = (text("ca.crt")?, text("ca.key")?);
+    let authority = Authority::read(CA, &certificate, &key, Validity::starting(now)?)?;
+    let leaf = authority.client(ADMINISTRATOR, Some(group))?;
+    Ok(access(&authority, leaf))
+}
+
+/// A client's certificate that could not be made for a cluster that exists.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemberError {
+    /// The Secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The certificate.
+    #[error(transparent)]
+    Certificate(#[from] Error),
+}
 
 /// The certificates, keys and kubeconfigs of one virtual cluster.
 pub struct Pki {
@@ -30,7 +59,7 @@ impl Pki {
         let validity = Validity::starting(now)?;
         let mut files = BTreeMap::new();
 
-        let ca = Authority::generate("kubernetes-ca", validity)?;
+        let ca = Authority::generate(CA, validity)?;
         files.insert("ca.crt", ca.certificate().to_owned());
         files.insert("ca.key", ca.key());
 
@@ -58,8 +87,8 @@ impl Pki {
         files.insert("apiserver-kubelet-client.crt", leaf.certificate);
         files.insert("apiserver-kubelet-client.key", leaf.key);
 
-        let admin = access(&ca, ca.client("kubernetes-admin", Some("system:masters"))?);
-        files.insert("admin.conf", config("kubernetes-admin", &admin)?);
+        let admin = access(&ca, ca.client(ADMINISTRATOR, Some("system:masters"))?);
+        files.insert("admin.conf", config(ADMINISTRATOR, &admin)?);
         for (file, user, group) in [
             (
                 "syncer.conf",

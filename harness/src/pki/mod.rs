@@ -9,5 +9,5 @@ mod names;
 
 pub use access::{Access, SecretError};
 pub use authority::Error;
-pub use bundle::Pki;
+pub use bundle::{MemberError, Pki, member_of};
 pub use names::ServerNames;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Api, Client, api::ListParams};
 use tracing::{info, warn};
 
@@ -42,15 +42,16 @@ pub(super) async fn session(
 ) -> Result<(), DeleteError> {
     let selector = format!("{}={session}", key::SESSION);
     let first = reach(host, &selector, deadline).await?;
-    remove(host, first, deadline).await?;
+    remove(host, session, first, deadline).await?;
     tokio::time::sleep(in_flight.min(deadline.remaining())).await;
     let late = reach(host, &selector, deadline).await?;
-    remove(host, late, deadline).await
+    remove(host, session, late, deadline).await
 }
 
 /// Deletes all of them side by side, whatever becomes of the others, and waits until they are gone.
 async fn remove(
     host: &Client,
+    session: &str,
     namespaces: Vec<Namespace>,
     deadline: Deadline,
 ) -> Result<(), DeleteError> {
@@ -59,8 +60,17 @@ async fn remove(
         return Ok(());
     }
     info!(namespaces = names.join(" "), "deleting");
+    // What the process has given back with its last words may be another's by now.
+    let is_its = |metadata: &ObjectMeta| {
+        let labels = metadata.labels.as_ref();
+        labels
+            .and_then(|labels| labels.get(key::SESSION))
+            .is_some_and(|label| label == session)
+    };
     let ends = join_all(names.iter().map(async |name| {
-        cluster::delete(host, name).await?;
+        if !cluster::delete_if(host, name, is_its).await? {
+            return Ok(());
+        }
         cluster::wait_until_gone(host, name, deadline).await
     }));
     let of = names.len();

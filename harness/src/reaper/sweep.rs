@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::Client;
 use tracing::{info, warn};
 
@@ -102,9 +102,12 @@ impl Reaper {
                     reason = %leftover.verdict,
                     "deleting a leftover"
                 );
-                cluster::delete(host, &leftover.namespace)
-                    .await
-                    .map(|()| leftover)
+                // One that waited for its next test may have it now.
+                let is_still = |metadata: &ObjectMeta| {
+                    Owner::of(metadata).is_ok_and(|owner| owner.as_ref() == Some(&leftover.owner))
+                };
+                let goes = cluster::delete_if(host, &leftover.namespace, is_still).await?;
+                Ok(goes.then_some(leftover))
             })
             .buffered(8)
             .collect()
@@ -115,7 +118,7 @@ impl Reaper {
         let (mut removed, mut failures) = (Vec::new(), Vec::new());
         for outcome in outcomes {
             match outcome {
-                Ok(leftover) => removed.push(leftover),
+                Ok(leftover) => removed.extend(leftover),
                 Err(error) => failures.push(error),
             }
         }

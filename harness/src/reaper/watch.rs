@@ -19,7 +19,7 @@ use super::{
     renew,
     spawn::{NAME, READY, VARIABLE, this_program},
 };
-use crate::{deadline::Deadline, host};
+use crate::{deadline::Deadline, host, pool};
 
 /// Set in a reaper that holds no file of anybody else.
 const ALONE: &str = "VCLUSTER_TEST_REAPER_ALONE";
@@ -73,7 +73,19 @@ fn watch(directory: &Path) -> io::Result<()> {
         error!(error = chain, "left for the next sweep");
     }
     log.finish();
-    remove(directory)
+    remove(directory)?;
+    drop(lease);
+    keep_pool(&order, &kubeconfig)
+}
+
+/// What waits for its next test may wait for some time. Nobody waits for this process any more.
+#[tokio::main(flavor = "current_thread")]
+async fn keep_pool(order: &Order, kubeconfig: &Kubeconfig) -> io::Result<()> {
+    let cache = order.log.parent().unwrap_or(Path::new("/"));
+    match host::client(kubeconfig, &order.host).await {
+        Ok(host) => pool::keep_watch(&host, &order.host, cache).await,
+        Err(error) => Err(io::Error::other(error)),
+    }
 }
 
 /// A runner may have left open what somebody reads to the end, such as a pipe of its own parent. The

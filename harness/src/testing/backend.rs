@@ -27,6 +27,12 @@ pub trait Backend {
         failure: &Failure,
     ) -> impl Future<Output = Explanation>;
 
+    /// Ends the use of a cluster whose test did what it should: another test may have it next. Deletes it,
+    /// unless said otherwise.
+    fn give_back(&self, cluster: Self::Cluster) -> impl Future<Output = Result<(), CleanUpError>> {
+        self.stop(cluster)
+    }
+
     /// Deletes a cluster.
     fn stop(&self, cluster: Self::Cluster) -> impl Future<Output = Result<(), CleanUpError>>;
 

@@ -20,7 +20,7 @@ pub(super) struct CleanedUp {
     pub(super) errors: Vec<String>,
 }
 
-/// Deletes all clusters side by side, or keeps them.
+/// Deletes all clusters side by side, gives them back, or keeps them.
 pub(super) async fn all<B: Backend>(
     backend: &B,
     test: &TestInfo,
@@ -37,8 +37,12 @@ pub(super) async fn all<B: Backend>(
             bounded(backend, backend.keep(test, cluster))
                 .await
                 .map(Some)
-        } else {
+        } else if has_failed {
+            // Whatever went wrong in it is not for the next test.
             bounded(backend, backend.stop(cluster)).await.map(|()| None)
+        } else {
+            let given = bounded(backend, backend.give_back(cluster));
+            given.await.map(|()| None)
         }
     });
     let mut cleaned = CleanedUp::default();

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::{
     argument::{self, ArgumentError, Given, Need},
     backend::{Backend, Explanation},
-    clean_up,
+    clean_up::{self, CleanedUp},
     current::{self, Current},
     outcome::Outcome,
     report,
@@ -69,13 +69,23 @@ where
     let verdict = match runtime {
         Ok(runtime) => {
             let conducted = Box::pin(conduct(backend, &test, needs, body));
-            let verdict = runtime.block_on(timeline::of_test(test.full_name(), conducted));
+            let played = runtime.block_on(timeline::of_test(test.full_name(), conducted));
+            // What the test has spawned and left ends before its clusters go, to others maybe.
             runtime.shutdown_timeout(RUNTIME_LIMIT);
-            verdict
+            played.finish(backend, &test)
         }
         Err(error) => Verdict::not_set_up(&test.spec, &*error),
     };
     verdict.deliver(&test, settings.ci)
+}
+
+/// A test whose body has ended, and its clusters.
+struct Played<C, R> {
+    begun: Instant,
+    clusters: Vec<C>,
+    ended: Ended<R>,
+    failure: Option<String>,
+    explanation: Explanation,
 }
 
 async fn conduct<B, F, R>(
@@ -83,7 +93,7 @@ async fn conduct<B, F, R>(
     test: &TestInfo,
     needs: &[Need],
     body: impl AsyncFnOnce(&mut Given<'_, B::Cluster>) -> Result<F, ArgumentError>,
-) -> Verdict<R>
+) -> Played<B::Cluster, R>
 where
     B: Backend,
     F: Future<Output = R>,
@@ -135,16 +145,39 @@ where
             explanation
         }
     };
-    let from = Instant::now();
-    let cleaned = clean_up::all(backend, test, clusters, failure.is_some()).await;
-    let (is_clean, is_good) = (cleaned.errors.is_empty(), failure.is_none());
-    timeline::record(Event::span(Kind::CleanUp, "clean-up", from).outcome(is_clean));
-    timeline::record(Event::span(Kind::Test, "end", begun).outcome(is_good));
-    Verdict {
+    Played {
+        begun,
+        clusters,
         ended,
         failure,
         explanation,
-        cleaned,
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static, R: Outcome> Played<C, R> {
+    /// Cleans up, on a runtime on which nothing of the test runs.
+    fn finish<B: Backend<Cluster = C>>(self, backend: &B, test: &TestInfo) -> Verdict<R> {
+        let is_good = self.failure.is_none();
+        let cleaned = match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(timeline::of_test(test.full_name(), async {
+                let from = Instant::now();
+                let cleaned = clean_up::all(backend, test, self.clusters, !is_good).await;
+                let is_clean = cleaned.errors.is_empty();
+                timeline::record(Event::span(Kind::CleanUp, "clean-up", from).outcome(is_clean));
+                timeline::record(Event::span(Kind::Test, "end", self.begun).outcome(is_good));
+                cleaned
+            })),
+            Err(error) => CleanedUp {
+                errors: vec![format!("could not start a runtime: {error}")],
+                ..CleanedUp::default()
+            },
+        };
+        Verdict {
+            ended: self.ended,
+            failure: self.failure,
+            explanation: self.explanation,
+            cleaned,
+        }
     }
 }
 

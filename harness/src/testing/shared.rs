@@ -29,6 +29,7 @@ use crate::{
     host::{self, HostCluster},
     lease::{HostAccess, Session},
     owner,
+    pool::Pool,
     progress::Progress,
     reaper::{self, Restart},
     settings::{Keep, Settings},
@@ -135,7 +136,18 @@ impl SharedHost {
             let environment = |name: &str| std::env::var(name).ok();
             builder = builder.store(Datastore::named(text, environment)?);
         }
-        Ok(builder)
+        builder = builder.fixtures(test.spec.fixtures);
+        Ok(match self.pool(test) {
+            Some(pool) => builder.pooled(pool),
+            None => builder,
+        })
+    }
+
+    /// Where its clusters may be from and go to. Without a reaper nobody would delete what waits in vain.
+    fn pool(&self, test: &TestInfo) -> Option<Pool> {
+        let stays = test.spec.keep_policy(&self.settings) == Keep::Always;
+        let is_alone = test.spec.fresh || stays || !self.settings.reaper;
+        self.settings.pool.filter(|_| !is_alone)
     }
 
     /// Looks at what there is of a cluster that did not start, and then deletes or keeps it.
@@ -217,6 +229,10 @@ impl Backend for SharedHost {
 
     async fn explain(&self, clusters: &[VirtualCluster], failure: &Failure) -> Explanation {
         evidence::of_test(&self.settings, clusters, failure).await
+    }
+
+    async fn give_back(&self, cluster: VirtualCluster) -> Result<(), CleanUpError> {
+        Ok(cluster.give_back().await?)
     }
 
     async fn stop(&self, cluster: VirtualCluster) -> Result<(), CleanUpError> {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::settings::{Keep, Settings};
+use crate::{
+    fixture::{Fixture, Fixtures},
+    settings::{Keep, Settings},
+};
 
 /// How long a test's body may take when nothing else is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
@@ -29,6 +32,10 @@ pub struct TestSpec {
     pub sync: Option<&'static str>,
     /// Where its clusters keep their objects: `etcd`, `kine` or `env:NAME`; the distro's choice when absent.
     pub store: Option<&'static str>,
+    /// What is in its clusters before the test begins.
+    pub fixtures: Fixtures,
+    /// Whether its clusters are its own from their start to their end.
+    pub fresh: bool,
     /// Distro and version of this test and of the others of its matrix; empty without a matrix.
     pub matrix: &'static [Cell],
     /// The kind of runtime the test runs on.
@@ -79,6 +86,8 @@ impl TestSpec {
             nodes: None,
             sync: None,
             store: None,
+            fixtures: Fixtures(&[]),
+            fresh: false,
             matrix: &[],
             flavor: Flavor::MultiThread,
             worker_threads: None,
@@ -132,6 +141,20 @@ impl TestSpec {
     #[must_use]
     pub const fn store(mut self, store: &'static str) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// Sets [`fixtures`](Self::fixtures).
+    #[must_use]
+    pub const fn fixtures(mut self, fixtures: &'static [&'static dyn Fixture]) -> Self {
+        self.fixtures = Fixtures(fixtures);
+        self
+    }
+
+    /// Sets [`fresh`](Self::fresh).
+    #[must_use]
+    pub const fn fresh(mut self) -> Self {
+        self.fresh = true;
         self
     }
 

@@ -119,7 +119,7 @@ impl Bench<'_> {
 }
 
 /// Should this process be killed, any later sweep takes its clusters.
-fn owner() -> anyhow::Result<Owner> {
+pub(super) fn owner() -> anyhow::Result<Owner> {
     let in_an_hour = Timestamp::now().checked_add(SignedDuration::from_hours(1))?;
     Ok(Owner {
         process: Some(Process::this()),

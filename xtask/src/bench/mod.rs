@@ -6,6 +6,7 @@ mod machine;
 mod measurement;
 mod memory;
 mod objects;
+mod pool;
 mod report;
 mod run;
 mod sightings;

@@ -56,6 +56,8 @@ pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyh
         let step = progress.step(format!("virtual cluster {run} of {runs}"));
         let name = format!("bench-{}-{run}", std::process::id());
         Box::pin(bench.measure(&name, &mut figures)).await?;
+        let name = format!("{name}-pool");
+        Box::pin(bench.measure_pool(&name, &mut figures)).await?;
         step.done();
     }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::{
     cluster::names::{DISTRO, Names, SLICE, VERSION},
     owner::Owner,
+    pool::{PoolKey, member_labels},
     slice::Addressing,
     version::KubernetesVersion,
 };
@@ -15,8 +16,10 @@ pub(in crate::cluster) fn namespace(
     distro: &str,
     version: KubernetesVersion,
     owner: &Owner,
+    pool: Option<&PoolKey>,
 ) -> Namespace {
     let mut labels = names.labels();
+    labels.extend(pool.map(member_labels).unwrap_or_default());
     labels.extend(owner.labels());
     let mut annotations = owner.annotations();
     annotations.insert(DISTRO.to_owned(), distro.to_owned());

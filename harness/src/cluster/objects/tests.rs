@@ -44,7 +44,7 @@ fn images() -> Images {
 
 fn made_namespace() -> Namespace {
     let version = "1.34.2".parse().unwrap();
-    let mut namespace = namespace(&names(), "k8s", version, &Owner::standing());
+    let mut namespace = namespace(&names(), "k8s", version, &Owner::standing(), None);
     namespace.metadata.uid = Some("1234".to_owned());
     namespace
 }

@@ -9,14 +9,14 @@ mod tokens;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
+use kube::{Api, Client};
 use tracing::info;
 use vcluster_syncer::reset::Report;
 
 pub use error::ResetError;
 
 use self::{program::Program, remains::Remains};
-use super::VirtualCluster;
+use super::{VirtualCluster, names::Names};
 use crate::{
     deadline::Deadline,
     wait::{self, conditions},
@@ -44,6 +44,24 @@ pub struct Reset {
     pub took: Duration,
 }
 
+/// Which of the states that a control plane's pod may keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StateFile {
+    /// The one that a test has saved.
+    OfTest,
+    /// The one in which the next test is to find the cluster.
+    OfPool,
+}
+
+/// The two sides of a cluster whose state is saved or put back.
+pub(super) struct Sides<'a> {
+    pub(super) on_host: &'a Client,
+    /// With rights that do not end with what is put back.
+    pub(super) on_virtual: &'a Client,
+    pub(super) names: &'a Names,
+    pub(super) file: StateFile,
+}
+
 impl VirtualCluster {
     /// Saves the state that [`reset`](Self::reset) goes back to, once the cluster has come to rest. It is
     /// kept in the memory of the control plane's pod, and ends with it.
@@ -51,9 +69,10 @@ impl VirtualCluster {
     /// # Errors
     /// The cluster does not come to rest, or has what no reset can bring back.
     pub async fn save_state(&self) -> Result<Report, ResetError> {
+        self.not_for_others("its test saved a state of its own");
+        let (host, client) = (self.on_host(), self.client());
         let deadline = Deadline::after("a saved state", REST);
-        self.dns_is_back(deadline).await?;
-        self.program().run("save", deadline).await
+        self.sides(&host, &client).save(deadline).await
     }
 
     /// Puts the cluster back to its saved state: what was made since is gone, with what it had on the
@@ -66,19 +85,46 @@ impl VirtualCluster {
     /// It differs from the saved state when the time is up; it should then be deleted. Or there is no
     /// saved state, or a side does not answer.
     pub async fn reset(&self) -> Result<Reset, ResetError> {
-        let started = Instant::now();
+        self.not_for_others("its test put it back itself");
+        let (host, client) = (self.on_host(), self.client());
         let deadline = Deadline::after("a reset", RESET);
+        self.sides(&host, &client).put_back(deadline).await
+    }
+
+    fn sides<'a>(&'a self, on_host: &'a Client, on_virtual: &'a Client) -> Sides<'a> {
+        Sides {
+            on_host,
+            on_virtual,
+            names: self.names(),
+            file: StateFile::OfTest,
+        }
+    }
+}
+
+impl Sides<'_> {
+    /// Saves the state once the cluster has come to rest.
+    pub(super) async fn save(&self, deadline: Deadline) -> Result<Report, ResetError> {
+        self.dns_is_back(deadline).await?;
+        self.program().run("save", deadline).await
+    }
+
+    /// Puts the store back, then waits for the host's side, and then takes away what came meanwhile.
+    pub(super) async fn put_back(&self, deadline: Deadline) -> Result<Reset, ResetError> {
+        let started = Instant::now();
         let store = self.program().run("reset", deadline).await?;
         let store_took = started.elapsed();
         let remains = Remains {
-            on_host: &self.host_client(),
-            on_virtual: &self.client(),
-            names: self.names(),
+            on_host: self.on_host,
+            on_virtual: self.on_virtual,
+            names: self.names,
         };
-        remains.wait_until_gone(deadline).await?;
-        // Their accounts are new, so what they were given is worth nothing.
-        tokens::renew(&self.host_client(), self.names(), deadline).await?;
-        self.dns_is_back(deadline).await?;
+        tokio::try_join!(
+            remains.wait_until_gone(deadline),
+            // Their accounts are new, so what they were given is worth nothing.
+            tokens::renew(self.on_host, self.names, deadline),
+            self.dns_is_back(deadline),
+        )?;
+        // Also compares once more: whoever answered to the reset has done so by now.
         let late = self.program().run("tidy", deadline).await?;
         let reset = Reset {
             store,
@@ -87,7 +133,7 @@ impl VirtualCluster {
             took: started.elapsed(),
         };
         info!(
-            cluster = self.name(),
+            cluster = self.names.cluster(),
             step = "reset",
             elapsed = ?reset.took,
             store = ?reset.store_took,
@@ -99,12 +145,12 @@ impl VirtualCluster {
     }
 
     fn program(&self) -> Program {
-        Program::new(self.host_client(), self.names())
+        Program::new(self.on_host.clone(), self.names, self.file)
     }
 
     /// Waits for the cluster's DNS server, if it has one.
     async fn dns_is_back(&self, deadline: Deadline) -> Result<(), ResetError> {
-        let deployments: Api<Deployment> = Api::namespaced(self.client(), DNS_NAMESPACE);
+        let deployments: Api<Deployment> = Api::namespaced(self.on_virtual.clone(), DNS_NAMESPACE);
         let available = conditions::is_deployment_available();
         let is_there = |deployment: Option<&Deployment>| {
             deployment.is_none()
@@ -114,5 +160,15 @@ impl VirtualCluster {
             .await
             .map(drop)
             .map_err(|source| ResetError::Dns(Box::new(source)))
+    }
+}
+
+impl StateFile {
+    /// Where it lies in the pod, in memory.
+    fn path(self) -> &'static str {
+        match self {
+            Self::OfTest => "/run/vcluster/state",
+            Self::OfPool => "/run/vcluster/state-of-pool",
+        }
     }
 }

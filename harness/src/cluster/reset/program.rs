@@ -9,7 +9,7 @@ use kube::{
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use vcluster_syncer::reset::Report;
 
-use super::ResetError;
+use super::{ResetError, StateFile};
 use crate::{cluster::names::Names, deadline::Deadline};
 
 const CONTAINER: &str = "syncer";
@@ -20,6 +20,7 @@ const PROGRAM: &str = "/usr/local/bin/vcluster-syncer";
 pub(super) struct Program {
     pods: Api<Pod>,
     pod: String,
+    file: StateFile,
 }
 
 /// What the program said.
@@ -29,10 +30,11 @@ struct Said {
 }
 
 impl Program {
-    pub(super) fn new(host: Client, names: &Names) -> Self {
+    pub(super) fn new(host: Client, names: &Names, file: StateFile) -> Self {
         Self {
             pods: Api::namespaced(host, names.namespace()),
             pod: names.pod(),
+            file,
         }
     }
 
@@ -45,7 +47,9 @@ impl Program {
         // The program gives up first, since it can say why.
         let seconds = deadline.remaining().as_secs().saturating_sub(2).max(1);
         let seconds = seconds.to_string();
-        let line = [PROGRAM, "store", command, "--seconds", &seconds];
+        let limit = ["--seconds", &seconds];
+        let line = [PROGRAM, "store", command, "--state", self.file.path()];
+        let line = line.into_iter().chain(limit);
         let parameters = AttachParams::default().container(CONTAINER);
         let started = self.pods.exec(&self.pod, line, &parameters);
         let ended = tokio::time::timeout_at(deadline.instant(), async {

@@ -116,6 +116,7 @@ impl VirtualCluster {
                 control_plane,
                 assets,
             };
+            self.not_for_others("its test upgraded it");
             let climbed = Box::pin(climb.run()).await;
             climbed.map_err(|failure| UpgradeError::Failed {
                 cluster: self.name().to_owned(),
@@ -136,7 +137,7 @@ impl Climb<'_> {
     async fn run(&self) -> Result<(), Failure> {
         let programs = self.programs().await?;
         let deadline = Deadline::after("an upgrade", UPGRADE);
-        let host = self.cluster.host_client();
+        let host = self.cluster.on_host();
         let exchange = Exchange::new(&host, self.cluster.names());
         let announced = within(deadline, exchange.announce(&programs)).await;
         announced.map_err(Failure::at(Step::Objects))?;
@@ -227,7 +228,7 @@ impl Climb<'_> {
         )
         .await
         .map_err(Failure::at(Step::Account))?;
-        let host = self.cluster.host_client();
+        let host = self.cluster.on_host();
         let syncer = syncer_ready(&host, self.cluster.names(), &seen);
         self.watch(pods.first(), &seen, deadline, "the syncer", syncer)
             .await
@@ -244,7 +245,7 @@ impl Climb<'_> {
         awaited: &'static str,
         future: impl Future<Output = ()>,
     ) -> Result<(), Cause> {
-        let host = self.cluster.host_client();
+        let host = self.cluster.on_host();
         let database = self.control_plane.database.as_ref();
         let watch = Watch::start(host, self.cluster.names(), database, seen.clone());
         let mut watch = watch.after(pod);

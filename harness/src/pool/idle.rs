@@ -1,0 +1,154 @@
+//! Clusters that wait: put there, taken, and deleted when they are too many or have waited too long.
+
+use std::cmp::Reverse;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams},
+};
+use tracing::{debug, info};
+
+use super::{
+    Pool,
+    key::PoolKey,
+    record::{PoolState, claimed, idle_since, key, shelved},
+};
+use crate::{
+    cluster::{DeleteError, delete_if},
+    owner::{Owner, clock},
+};
+
+/// Takes a cluster that waits, if there is one: of several processes that want the same one gets it.
+pub(crate) async fn claim(
+    host: &Client,
+    pool: &PoolKey,
+    owner: &Owner,
+) -> Result<Option<ObjectMeta>, kube::Error> {
+    let namespaces: Api<Namespace> = Api::all(host.clone());
+    let of_pool = format!("{}={}", key::POOL, pool.as_str());
+    let mut waiting = waiting(host, Some(&of_pool)).await?;
+    // The last that was used is warm, and the others may go.
+    waiting.sort_by_key(|metadata| Reverse(idle_since(metadata)));
+    for idle in waiting {
+        let Some(name) = &idle.name else { continue };
+        let patch = Patch::Merge(claimed(&idle, owner));
+        let parameters = PatchParams::default();
+        match namespaces.patch_metadata(name, &parameters, &patch).await {
+            Ok(taken) => return Ok(Some(taken.metadata)),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+                debug!(namespace = name, "somebody else was quicker");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Leaves a cluster that is as it was to the next test.
+pub(crate) async fn shelve(
+    host: &Client,
+    namespace: &str,
+    owner: &Owner,
+    pulse: &str,
+    pool: Pool,
+) -> Result<(), kube::Error> {
+    let now = clock::host_now(host).await;
+    let idle = SignedDuration::try_from(pool.idle).unwrap_or(SignedDuration::MAX);
+    let until = now.saturating_add(idle).unwrap_or(Timestamp::MAX);
+    let patch = Patch::Merge(shelved(owner, pulse, now, until));
+    Api::<Namespace>::all(host.clone())
+        .patch_metadata(namespace, &PatchParams::default(), &patch)
+        .await
+        .map(drop)
+}
+
+/// Deletes those that have waited longest while there are more than may wait.
+pub(crate) async fn make_room(host: &Client, pool: Pool) -> Result<(), DeleteError> {
+    let waiting = waiting(host, None).await.map_err(DeleteError::List)?;
+    for idle in surplus(waiting, pool.size) {
+        discard(host, &idle, "there are enough").await?;
+    }
+    Ok(())
+}
+
+/// Deletes the one that has waited longest: somebody waits for its room.
+pub(crate) async fn give_way(host: &Client) -> Result<(), DeleteError> {
+    let waiting = waiting(host, None).await.map_err(DeleteError::List)?;
+    match waiting.iter().min_by_key(|idle| idle_since(idle)) {
+        Some(idle) => discard(host, idle, "its room is needed").await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Deletes a cluster that waits, unless it does not any more.
+pub(super) async fn discard(
+    host: &Client,
+    idle: &ObjectMeta,
+    reason: &'static str,
+) -> Result<bool, DeleteError> {
+    let namespace = idle.name.as_deref().unwrap_or_default();
+    let seen = idle_since(idle);
+    let still = |now: &ObjectMeta| {
+        now.uid == idle.uid
+            && PoolState::of(now) == Some(PoolState::Idle)
+            && idle_since(now) == seen
+    };
+    let is_deleted = delete_if(host, namespace, still).await?;
+    if is_deleted {
+        info!(namespace, reason, "deleted an idle cluster");
+    }
+    Ok(is_deleted)
+}
+
+/// The clusters that wait on a host, and are not about to go.
+pub(super) async fn waiting(
+    host: &Client,
+    of_pool: Option<&str>,
+) -> Result<Vec<ObjectMeta>, kube::Error> {
+    let mut selector = format!("{}={}", key::STATE, PoolState::Idle.name());
+    if let Some(of_pool) = of_pool {
+        selector = format!("{selector},{of_pool}");
+    }
+    let namespaces: Api<Namespace> = Api::all(host.clone());
+    let parameters = ListParams::default().labels(&selector);
+    let list = namespaces.list_metadata(&parameters).await?;
+    let stay = list.items.into_iter().map(|object| object.metadata);
+    Ok(stay
+        .filter(|metadata| metadata.deletion_timestamp.is_none())
+        .collect())
+}
+
+fn surplus(mut waiting: Vec<ObjectMeta>, size: usize) -> Vec<ObjectMeta> {
+    waiting.sort_by_key(|metadata| Reverse(idle_since(metadata)));
+    waiting.split_off(size.min(waiting.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle(name: &str, since: &str) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name.to_owned()),
+            annotations: Some([(key::IDLE_SINCE.to_owned(), since.to_owned())].into()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    #[test]
+    fn those_that_waited_longest_are_too_many() {
+        let waiting = vec![
+            idle("b", "2026-01-02T03:04:06Z"),
+            idle("a", "2026-01-02T03:04:05Z"),
+            idle("c", "2026-01-02T03:04:07Z"),
+        ];
+        let names = |surplus: Vec<ObjectMeta>| -> Vec<_> {
+            surplus.into_iter().filter_map(|idle| idle.name).collect()
+        };
+        assert_eq!(names(surplus(waiting.clone(), 1)), ["b", "a"]);
+        assert!(surplus(waiting.clone(), 3).is_empty());
+        assert_eq!(surplus(waiting, 0).len(), 3);
+    }
+}

@@ -1,0 +1,102 @@
+//! Deletes clusters that have waited too long, when no test process is left that would.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    path::Path,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
+use sha2::{Digest as _, Sha256};
+use tracing::warn;
+
+use super::idle::{discard, waiting};
+use crate::{
+    cluster::DeleteError,
+    owner::{clock, key},
+};
+
+/// Often enough for what is written in seconds.
+const SHORTEST: Duration = Duration::from_millis(200);
+/// Somebody may take what is waited for, or bring more.
+const LONGEST: Duration = Duration::from_secs(5);
+/// How often a host may fail to answer before it counts as gone.
+const PATIENCE: usize = 5;
+
+/// Stays until no cluster waits on the host any more. One process does so at a time; all others return at
+/// once.
+pub(crate) async fn keep_watch(host: &Client, name: &str, cache: &Path) -> io::Result<()> {
+    let file = open(name, cache)?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        watch(host).await;
+        file.unlock()?;
+        // Whoever saw the lock held has left its cluster before, and it is seen here.
+        match waiting(host, None).await {
+            Ok(waiting) if !waiting.is_empty() => {}
+            _ => return Ok(()),
+        }
+    }
+}
+
+async fn watch(host: &Client) {
+    let mut failures = 0;
+    while failures < PATIENCE {
+        match round(host).await {
+            Ok(None) => return,
+            Ok(Some(pause)) => {
+                failures = 0;
+                tokio::time::sleep(pause).await;
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "idle clusters stay"
+                );
+                failures += 1;
+                tokio::time::sleep(LONGEST).await;
+            }
+        }
+    }
+}
+
+/// Deletes what has waited too long, and says when to look again; `None` when nothing waits.
+async fn round(host: &Client) -> Result<Option<Duration>, DeleteError> {
+    let waiting = waiting(host, None).await.map_err(DeleteError::List)?;
+    if waiting.is_empty() {
+        return Ok(None);
+    }
+    let now = clock::host_now(host).await;
+    for idle in waiting.iter().filter(|idle| left(idle, now).is_zero()) {
+        discard(host, idle, "nobody came").await?;
+    }
+    let next = waiting.iter().map(|idle| left(idle, now)).min();
+    Ok(next.map(|left| left.clamp(SHORTEST, LONGEST)))
+}
+
+/// How long a cluster may wait still; what does not say so may not.
+fn left(idle: &ObjectMeta, now: Timestamp) -> Duration {
+    let annotations = idle.annotations.as_ref();
+    let until = annotations.and_then(|all| all.get(key::EXPIRES_AT)?.parse::<Timestamp>().ok());
+    let left = until.map_or(SignedDuration::ZERO, |until| until.duration_since(now));
+    Duration::try_from(left).unwrap_or_default()
+}
+
+/// A host's name may hold anything.
+fn open(host: &str, cache: &Path) -> io::Result<File> {
+    let directory = cache.join("locks");
+    std::fs::create_dir_all(&directory)?;
+    let digest = hex::encode(&Sha256::digest(host)[..6]);
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(directory.join(format!("pool-{digest}.lock")))
+}

@@ -1,0 +1,181 @@
+//! The pool on a host that only knows namespaces: who gets what waits, and what does not wait for ever.
+
+use std::time::Duration;
+
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+
+use super::{
+    Ingredients, Pool, PoolKey, PoolState, claim, keep_watch, make_room,
+    record::{key, member_labels},
+    shelve,
+};
+use crate::{
+    asset::Component,
+    distro::{self, ControlPlaneContext, Distro as _, Scheduling},
+    owner::{Owner, Process},
+    reaper::fake_host::{FakeHost, client},
+};
+
+fn pool(idle: u64) -> Pool {
+    Pool {
+        size: 2,
+        idle: Duration::from_secs(idle),
+        reset: Duration::from_secs(1),
+    }
+}
+
+fn key_with(fixtures: &str) -> PoolKey {
+    let version = "1.34.2".parse().unwrap();
+    let cx = ControlPlaneContext {
+        service_range: "10.96.0.0/16".parse().unwrap(),
+        domain: "cluster.local",
+        names: &[],
+        scheduling: Scheduling::Host,
+        store: None,
+    };
+    PoolKey::of(&Ingredients {
+        distro: "k8s",
+        version,
+        scheduling: Scheduling::Host,
+        sync: &vcluster_syncer::config::Sync::default(),
+        domain: "cluster.local",
+        slice_bits: 8,
+        control_plane: &distro::K8s.control_plane(version, &cx),
+        images: &[(Component::Syncer, "syncer:1".to_owned())].into(),
+        fixtures,
+    })
+}
+
+fn owner(session: &str) -> Owner {
+    Owner {
+        process: Some(Process {
+            pid: 1,
+            start_time: 1,
+        }),
+        session: session.to_owned(),
+        ..Owner::standing()
+    }
+}
+
+/// The host has a runtime of its own, which must not end on another one.
+fn with_host(body: impl AsyncFnOnce(&FakeHost)) {
+    let host = FakeHost::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(body(&host));
+}
+
+/// A cluster that a test of session `s0` has.
+fn add(host: &FakeHost, name: &str, key: &PoolKey) {
+    let owner = owner("s0");
+    let mut labels = owner.labels();
+    labels.extend(member_labels(key));
+    host.add(Namespace {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(labels),
+            annotations: Some(owner.annotations()),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    });
+}
+
+async fn leave(host: &FakeHost, name: &str, idle: u64) {
+    let client = client(&host.url()).await;
+    let owner = owner("s0");
+    let left = shelve(&client, name, &owner, "u1:0", pool(idle)).await;
+    left.unwrap();
+}
+
+#[test]
+fn of_many_that_want_one_cluster_one_gets_it() {
+    with_host(async |host| {
+        let key = key_with("");
+        add(host, "vc-1", &key);
+        leave(host, "vc-1", 60).await;
+        let claims = (1..=8).map(async |number| {
+            let client = client(&host.url()).await;
+            claim(&client, &key, &owner(&format!("s{number}")))
+                .await
+                .unwrap()
+        });
+        let claims = futures::future::join_all(claims).await;
+        let taken: Vec<_> = claims.into_iter().flatten().collect();
+        assert_eq!(taken.len(), 1, "{taken:?}");
+        assert_eq!(PoolState::of(&taken[0]), Some(PoolState::InUse));
+        assert_eq!(taken[0].annotations.as_ref().unwrap()[key::USES], "1");
+        let session = host.owner("vc-1").session;
+        assert_eq!(host.of_session(&session), ["vc-1"]);
+    });
+}
+
+#[test]
+fn only_what_waits_and_is_the_same_is_taken() {
+    with_host(async |host| {
+        add(host, "vc-in-use", &key_with(""));
+        add(host, "vc-other", &key_with("others"));
+        leave(host, "vc-other", 60).await;
+        let client = client(&host.url()).await;
+        let taken = claim(&client, &key_with(""), &owner("s1")).await.unwrap();
+        assert_eq!(taken, None);
+    });
+}
+
+#[test]
+fn there_are_never_more_than_may_wait() {
+    with_host(async |host| {
+        for name in ["vc-1", "vc-2", "vc-3"] {
+            add(host, name, &key_with(name));
+            leave(host, name, 60).await;
+            make_room(&client(&host.url()).await, pool(60))
+                .await
+                .unwrap();
+        }
+        assert_eq!(host.namespaces().len(), 2);
+    });
+}
+
+#[test]
+fn the_keeper_stays_until_nothing_waits() {
+    with_host(async |host| {
+        let key = key_with("");
+        for name in ["vc-1", "vc-2", "vc-in-use"] {
+            add(host, name, &key);
+        }
+        leave(host, "vc-1", 0).await;
+        leave(host, "vc-2", 1).await;
+        let cache = tempfile::tempdir().unwrap();
+        let client = client(&host.url()).await;
+        let kept = keep_watch(&client, "kind", cache.path());
+        tokio::time::timeout(Duration::from_secs(30), kept)
+            .await
+            .expect("it ends")
+            .unwrap();
+        assert_eq!(host.namespaces(), ["vc-in-use"]);
+    });
+}
+
+#[test]
+fn there_is_one_keeper() {
+    with_host(async |host| {
+        add(host, "vc-1", &key_with(""));
+        leave(host, "vc-1", 60).await;
+        let cache = tempfile::tempdir().unwrap();
+        let client = client(&host.url()).await;
+        let first = {
+            let (client, cache) = (client.clone(), cache.path().to_owned());
+            tokio::spawn(async move { keep_watch(&client, "kind", &cache).await })
+        };
+        let lock = || std::fs::read_dir(cache.path().join("locks")).is_ok();
+        while !lock() {
+            tokio::task::yield_now().await;
+        }
+        let second = keep_watch(&client, "kind", cache.path());
+        // Whoever has not got the lock leaves, and the other one stays.
+        tokio::select! {
+            ended = second => ended.unwrap(),
+            ended = first => ended.unwrap().unwrap(),
+        }
+        assert_eq!(host.namespaces(), ["vc-1"]);
+    });
+}

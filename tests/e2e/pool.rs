@@ -1,0 +1,356 @@
+//! Clusters that go from test to test: what a later one finds, and what becomes of those that cannot go on.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use anyhow::ensure;
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
+use kube::{
+    Api, Client, Config, ResourceExt as _,
+    api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::ObjectMeta,
+};
+use vcluster_harness::{
+    asset::Assets,
+    cluster::{Phase, VirtualCluster, connect},
+    fixture::{Fixture, Fixtures, Manifest},
+    host::{self, HostCluster},
+    lease::{HostAccess, Session},
+    pool::{Pool, PoolState},
+    progress::Progress,
+    reaper::{self, Restart},
+    settings::{Keep, Settings},
+    vcluster_test,
+};
+
+use crate::{
+    child::{Runner, announce, is_inner, parent_is_gone},
+    reaper::wait_for_end_of,
+    watcher::{self, host_client},
+};
+
+/// What these tests' clusters have and no others', so that nobody else takes one of them.
+static SEED: &[&dyn Fixture] = &[&Manifest {
+    name: "seed",
+    yaml: "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: seeds.example.org}
+spec:
+  group: example.org
+  names: {kind: Seed, plural: seeds}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+---
+apiVersion: example.org/v1
+kind: Seed
+metadata: {name: of-the-pool}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: seed}
+data: {color: red}
+",
+}];
+
+const POOL: Pool = Pool {
+    size: 4,
+    idle: Duration::from_mins(1),
+    reset: Duration::from_secs(30),
+};
+
+/// How long something may take to be seen that is there, or to end that has to.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the clusters of a test are from.
+struct Place {
+    host: HostCluster,
+    assets: Assets,
+    session: Arc<Session>,
+    client: Client,
+}
+
+/// Runs a test that may be started once more as a reaper, by its own name.
+fn test(name: &str, body: impl AsyncFnOnce(Place) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    reaper::run_if_asked();
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let settings = Settings::from_process()?;
+        let progress = Progress::silent();
+        let assets = Assets::new(&settings, progress.clone());
+        let host = host::shared(&settings, &assets, &progress).await?;
+        let client = host.client().await?;
+        let access = HostAccess::new(&host, &client);
+        let restart = Restart::Test(format!("pool::{name}"));
+        let session = Session::for_process(&settings, access, &restart).await?;
+        let place = Place {
+            host,
+            assets,
+            session,
+            client,
+        };
+        body(place).await
+    })
+}
+
+impl Place {
+    async fn start(&self, pool: Pool) -> anyhow::Result<VirtualCluster> {
+        let number = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "pool");
+        let name = format!("vc-{:08x}", number >> 32);
+        let builder = VirtualCluster::builder(&name)
+            .owner(self.session.owner("pool", Keep::Never))
+            .fixtures(Fixtures(SEED))
+            .pooled(pool);
+        Ok(Box::pin(builder.start(&self.host, &self.assets)).await?)
+    }
+
+    async fn state(&self, namespace: &str) -> anyhow::Result<Option<PoolState>> {
+        let found = Api::<Namespace>::all(self.client.clone());
+        let found = found.get_opt(namespace).await?;
+        let stays = found.filter(|found| found.metadata.deletion_timestamp.is_none());
+        Ok(stays.and_then(|found| PoolState::of(&found.metadata)))
+    }
+}
+
+fn config_map(name: &str) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
+        ..ConfigMap::default()
+    }
+}
+
+/// Watches from a process and a runtime of its own, and gives the names that it sees until its end.
+fn watch_elsewhere(kubeconfig: Kubeconfig) -> anyhow::Result<mpsc::Receiver<String>> {
+    let (seen, names) = mpsc::channel();
+    let runtime = tokio::runtime::Runtime::new()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let options = KubeConfigOptions::default();
+            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+            let maps: Api<ConfigMap> = Api::default_namespaced(Client::try_from(config)?);
+            let mut events = maps.watch(&WatchParams::default(), "0").await?.boxed();
+            while let Some(event) = events.try_next().await? {
+                if let WatchEvent::Added(map) = event {
+                    seen.send(map.name_any())?;
+                }
+            }
+            anyhow::Ok(())
+        })
+    });
+    Ok(names)
+}
+
+/// What was seen until there is nothing more to see; fails if there may be.
+fn all_of(watched: &mpsc::Receiver<String>) -> anyhow::Result<Vec<String>> {
+    let mut seen = Vec::new();
+    loop {
+        match watched.recv_timeout(PATIENCE) {
+            Ok(name) => seen.push(name),
+            Err(RecvTimeoutError::Disconnected) => return Ok(seen),
+            Err(RecvTimeoutError::Timeout) => anyhow::bail!("the watch goes on after {seen:?}"),
+        }
+    }
+}
+
+/// A client with the user of one kubeconfig at the address of another.
+async fn by_another_way(mut user: Kubeconfig, address: &Kubeconfig) -> anyhow::Result<Client> {
+    user.clusters.clone_from(&address.clusters);
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(user, &options).await?;
+    Ok(Client::try_from(config)?)
+}
+
+#[test]
+fn a_later_test_finds_nothing_of_an_earlier_one() -> anyhow::Result<()> {
+    test(
+        "a_later_test_finds_nothing_of_an_earlier_one",
+        async |place| {
+            let first = place.start(POOL).await?;
+            let phases = first.phases();
+            ensure!(phases.get(Phase::Saved).is_some(), "{phases}");
+            let (name, kubeconfig) = (first.name().to_owned(), first.kubeconfig().clone());
+            let maps: Api<ConfigMap> = Api::default_namespaced(first.client());
+            let at_once = PostParams::default();
+            maps.create(&at_once, &config_map("of-the-first")).await?;
+            maps.delete("seed", &DeleteParams::default()).await?;
+            let watched = watch_elsewhere(kubeconfig.clone())?;
+            while watched.recv_timeout(PATIENCE)? != "of-the-first" {}
+            first.give_back().await?;
+            ensure!(place.state(&name).await? == Some(PoolState::Idle));
+            let (owner, session) = watcher::owner(&place.client, &name).await?;
+            ensure!(owner.is_some_and(|owner| owner.process.is_none()) && session.is_none());
+
+            let second = place.start(POOL).await?;
+            let phases = second.phases();
+            ensure!(second.name() == name && phases.get(Phase::Taken).is_some());
+            let theirs: Api<ConfigMap> = Api::default_namespaced(second.client());
+            let found = theirs.list(&ListParams::default()).await?;
+            let names: Vec<_> = found.iter().map(kube::ResourceExt::name_any).collect();
+            ensure!(names == ["kube-root-ca.crt", "seed"], "{names:?}");
+            theirs
+                .create(&at_once, &config_map("of-the-second"))
+                .await?;
+
+            // What is open from before is not any more, and nothing can be opened anew.
+            let seen = all_of(&watched)?;
+            ensure!(!seen.contains(&"of-the-second".to_owned()), "{seen:?}");
+            let list = ListParams::default();
+            let asked = tokio::time::timeout(Duration::from_secs(3), maps.list(&list));
+            ensure!(
+                !matches!(asked.await, Ok(Ok(_))),
+                "the client of before is answered"
+            );
+            let client = by_another_way(kubeconfig, second.kubeconfig()).await?;
+            match Api::<Secret>::all(client).list(&list).await {
+                Err(kube::Error::Api(status)) if status.code == 403 => {}
+                other => anyhow::bail!("the rights of before still count: {other:?}"),
+            }
+
+            // Nobody knows what was done on the host.
+            drop(second.host_client());
+            second.give_back().await?;
+            ensure!(place.state(&name).await?.is_none());
+            Ok(())
+        },
+    )
+}
+
+#[test]
+fn what_cannot_go_on_is_deleted() -> anyhow::Result<()> {
+    test("what_cannot_go_on_is_deleted", async |place| {
+        let first = place.start(POOL).await?;
+        let name = first.name().to_owned();
+        first.give_back().await?;
+        // It dies while it waits.
+        let pods: Api<Pod> = Api::namespaced(place.client.clone(), &name);
+        let at_once = DeleteParams::default().grace_period(0);
+        pods.delete(&format!("{name}-0"), &at_once).await?;
+
+        let short = Pool {
+            reset: Duration::from_secs(4),
+            ..POOL
+        };
+        let second = place.start(short).await?;
+        ensure!(second.name() != name, "the dead one was taken");
+        ensure!(!watcher::stays(&place.client, &name).await?);
+
+        // Somebody whom no reset stops goes on and on.
+        let name = second.name().to_owned();
+        let root = connect(&place.host, &name).await?;
+        let maps: Api<ConfigMap> = Api::default_namespaced(root.client());
+        let vandal = tokio::spawn(async move {
+            for number in 0.. {
+                let map = config_map(&format!("map-{number}"));
+                drop(maps.create(&PostParams::default(), &map).await);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        second.give_back().await?;
+        vandal.abort();
+        ensure!(!watcher::stays(&place.client, &name).await?);
+        Ok(())
+    })
+}
+
+/// Tests that are run in processes of their own. Each kind of cluster is for one of the tests below.
+mod inner {
+    use super::*;
+
+    pub(super) const HANDED_ON: Manifest = Manifest {
+        name: "handed-on",
+        yaml: "{apiVersion: v1, kind: ConfigMap, metadata: {name: handed-on}}",
+    };
+
+    pub(super) const LEFT: Manifest = Manifest {
+        name: "left",
+        yaml: "{apiVersion: v1, kind: ConfigMap, metadata: {name: left}}",
+    };
+
+    #[vcluster_test(fixtures = [HANDED_ON])]
+    #[ignore = "run by another test"]
+    async fn passes(cluster: VirtualCluster) -> anyhow::Result<()> {
+        Api::<ConfigMap>::default_namespaced(cluster.client())
+            .get("handed-on")
+            .await?;
+        announce(&cluster)
+    }
+
+    #[vcluster_test(fixtures = [HANDED_ON], timeout = "10m")]
+    #[ignore = "run by another test"]
+    async fn waits(cluster: VirtualCluster) -> anyhow::Result<()> {
+        announce(&cluster)?;
+        if is_inner() {
+            parent_is_gone().await;
+        }
+        Ok(())
+    }
+
+    #[vcluster_test(fixtures = [LEFT])]
+    #[ignore = "run by another test"]
+    async fn is_left(cluster: VirtualCluster) -> anyhow::Result<()> {
+        announce(&cluster)
+    }
+}
+
+const SHARED: [(&str, &str); 3] = [
+    ("VCLUSTER_TEST_POOL", "4"),
+    ("VCLUSTER_TEST_POOL_IDLE", "1m"),
+    ("VCLUSTER_TEST_LOG", "vcluster_harness=debug"),
+];
+
+#[tokio::test]
+async fn processes_share_clusters_and_what_a_killed_one_had_is_deleted() -> anyhow::Result<()> {
+    let host = host_client().await?;
+    let mut first = Runner::Nextest.start("pool::inner::passes", &SHARED)?;
+    let cluster = first.cluster();
+    let ended = first.end();
+    ensure!(ended.status.success(), "{}", ended.output);
+    ensure!(watcher::stays(&host, &cluster).await?, "{}", ended.output);
+
+    // Another process takes it, and is killed while it puts it back.
+    let mut second = Runner::Nextest.start("pool::inner::passes", &SHARED)?;
+    ensure!(second.cluster() == cluster);
+    let session = second.after("begun session=");
+    second.after("resetting cluster=");
+    second.kill_group();
+    second.end();
+    wait_for_end_of(&session).await?;
+    watcher::is_gone(&host, &cluster).await?;
+
+    // A third one has it no more.
+    let mut third = Runner::Nextest.start("pool::inner::passes", &SHARED)?;
+    let other = third.cluster();
+    ensure!(other != cluster);
+    third.end();
+    let mut fourth = Runner::Nextest.start("pool::inner::waits", &SHARED)?;
+    ensure!(fourth.cluster() == other);
+    let session = fourth.after("begun session=");
+    fourth.kill_group();
+    fourth.end();
+    wait_for_end_of(&session).await?;
+    watcher::is_gone(&host, &other).await
+}
+
+#[tokio::test]
+async fn what_nobody_comes_for_is_deleted_when_all_processes_are_gone() -> anyhow::Result<()> {
+    let host = host_client().await?;
+    let short = [
+        ("VCLUSTER_TEST_POOL", "4"),
+        ("VCLUSTER_TEST_POOL_IDLE", "1s"),
+    ];
+    let mut last = Runner::Nextest.start("pool::inner::is_left", &short)?;
+    let cluster = last.cluster();
+    let ended = last.end();
+    ensure!(ended.status.success(), "{}", ended.output);
+    watcher::is_gone(&host, &cluster).await
+}

@@ -115,6 +115,7 @@ impl<R: ResourceSyncer> Controller<R> {
 
     /// Decides what to do about the pair at `key` as it is now, and does it.
     async fn reconcile(&self, key: &ObjectKey) -> Result<Outcome, write::Error> {
+        let start = Instant::now();
         let twins = self.twins(key);
         let cx = self.clusters.translation::<R>(key);
         let steps = match R::plan(&twins, &cx) {
@@ -145,6 +146,11 @@ impl<R: ResourceSyncer> Controller<R> {
             } else {
                 Outcome::After(SETTLING)
             });
+        }
+        if let Some(first) = steps.first() {
+            let took = self.queue.waited(key) + start.elapsed();
+            let metrics = &self.clusters.metrics;
+            metrics.decision(kind_name::<R>(), name_of(first), took);
         }
         for step in &steps {
             if let Some(pause) = self.take(&twins, step).await? {
@@ -183,7 +189,8 @@ impl<R: ResourceSyncer> Controller<R> {
         let (on_host, on_virtual) = (&self.clusters.on_host, &self.clusters.on_virtual);
         let host_key = self.clusters.names.host_key(&twins.key);
         match step {
-            Step::CreateHost(object) => on_host.create(object.as_ref()).await?,
+            Step::CreateHost(object) if R::is_applied() => on_host.create(object.as_ref()).await?,
+            Step::CreateHost(object) => on_host.create_plainly(object.as_ref()).await?,
             Step::ApplyHost { object, uid } => on_host.apply(object.as_ref(), uid).await?,
             Step::PatchHost { patch, subresource } => {
                 on_host

@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::clusters::Clusters;
+use crate::{clusters::Clusters, process};
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
@@ -104,5 +104,6 @@ fn metrics(clusters: &Clusters) -> String {
     let help = "Whether this syncer is the one that works.";
     let leading = u8::from(clusters.mandate.holds());
     let rest = clusters.metrics.render();
-    format!("{rest}# HELP {name} {help}\n# TYPE {name} gauge\n{name} {leading}\n")
+    let process = process::render();
+    format!("{rest}# HELP {name} {help}\n# TYPE {name} gauge\n{name} {leading}\n{process}")
 }

@@ -31,6 +31,7 @@ mod nodes;
 pub mod object_key;
 mod optional;
 pub mod plan;
+mod process;
 pub mod queue;
 pub mod rbac;
 pub mod references;

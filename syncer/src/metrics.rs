@@ -10,13 +10,14 @@ use std::{
 use crate::write::Side;
 
 /// Upper bounds of the buckets, in seconds.
-const BUCKETS: [f64; 9] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
+const BUCKETS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// All counters. Names of series are few and fixed, so a plain lock is enough.
 #[derive(Debug, Default)]
 pub struct Metrics {
     turns: Mutex<BTreeMap<&'static str, Turns>>,
     writes: Mutex<BTreeMap<Request, Writes>>,
+    decisions: Mutex<BTreeMap<(&'static str, &'static str), Histogram>>,
 }
 
 /// What became of the turns of one controller.
@@ -68,6 +69,15 @@ impl Metrics {
         turns.waiting = waiting;
     }
 
+    /// `elapsed` after it heard of an object, `controller` was about to take `step`.
+    pub(crate) fn decision(&self, controller: &'static str, step: &'static str, elapsed: Duration) {
+        let mut decisions = lock(&self.decisions);
+        decisions
+            .entry((controller, step))
+            .or_default()
+            .observe(elapsed);
+    }
+
     /// A request was answered after `elapsed`.
     pub(crate) fn write(&self, request: Request, elapsed: Duration, has_failed: bool) {
         let mut writes = lock(&self.writes);
@@ -104,6 +114,14 @@ impl Metrics {
         head(text, name, "gauge", "Objects that wait for a turn.")?;
         for (labels, turns) in &turns {
             writeln!(text, "{name}{{{labels}}} {}", turns.waiting)?;
+        }
+        let name = "vcluster_syncer_decision_seconds";
+        let help =
+            "From the news of an object to the first step: the wait for a turn, and the decision.";
+        head(text, name, "histogram", help)?;
+        for ((controller, step), took) in &lock(&self.decisions).clone() {
+            let labels = format!("controller=\"{controller}\",step=\"{step}\"");
+            took.render(text, name, &labels)?;
         }
         let writes = lock(&self.writes).clone();
         let writes: Vec<_> = writes
@@ -181,6 +199,7 @@ mod tests {
         };
         metrics.write(request.clone(), Duration::from_millis(15), false);
         metrics.write(request, Duration::from_millis(1), true);
+        metrics.decision("Pod", "create-host", Duration::from_millis(4));
         let text = metrics.render();
         let of_pod = "kind=\"Pod\",direction=\"to-host\",action=\"create\"";
         for line in [
@@ -190,6 +209,7 @@ mod tests {
             "vcluster_syncer_reconcile_seconds_bucket{controller=\"Pod\",le=\"+Inf\"} 2",
             "vcluster_syncer_reconcile_errors_total{controller=\"Pod\"} 1",
             "vcluster_syncer_queue_length{controller=\"Pod\"} 1",
+            "vcluster_syncer_decision_seconds_bucket{controller=\"Pod\",step=\"create-host\",le=\"0.005\"} 1",
             &format!("vcluster_syncer_write_seconds_bucket{{{of_pod},le=\"0.002\"}} 1"),
             &format!("vcluster_syncer_write_seconds_count{{{of_pod}}} 2"),
             &format!("vcluster_syncer_write_errors_total{{{of_pod}}} 1"),

@@ -2,7 +2,7 @@
 //! twice at a time, and comes back later when it failed.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     fmt,
     hash::Hash,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -22,10 +22,12 @@ pub struct Queue<T> {
 
 struct State<T> {
     ready: VecDeque<T>,
-    queued: HashSet<T>,
-    running: HashSet<T>,
-    /// Added while running: to be looked at again.
-    again: HashSet<T>,
+    /// Since when each key waits.
+    queued: HashMap<T, Instant>,
+    /// How long each key waited.
+    running: HashMap<T, Duration>,
+    /// Added while running: to be looked at again, and since when.
+    again: HashMap<T, Instant>,
     later: HashMap<T, Instant>,
     failures: HashMap<T, u32>,
 }
@@ -58,9 +60,9 @@ impl<T> Default for Queue<T> {
         Self {
             state: Mutex::new(State {
                 ready: VecDeque::new(),
-                queued: HashSet::new(),
-                running: HashSet::new(),
-                again: HashSet::new(),
+                queued: HashMap::new(),
+                running: HashMap::new(),
+                again: HashMap::new(),
                 later: HashMap::new(),
                 failures: HashMap::new(),
             }),
@@ -74,7 +76,7 @@ impl<T: Clone + Eq + Hash> Queue<T> {
     pub fn add(&self, key: T) {
         let mut state = self.lock();
         state.later.remove(&key);
-        state.enqueue(key);
+        state.enqueue(key, Instant::now());
         drop(state);
         self.wake.notify_one();
     }
@@ -94,10 +96,11 @@ impl<T: Clone + Eq + Hash> Queue<T> {
         loop {
             let soonest = {
                 let mut state = self.lock();
-                let soonest = state.promote(Instant::now());
+                let now = Instant::now();
+                let soonest = state.promote(now);
                 if let Some(key) = state.ready.pop_front() {
-                    state.queued.remove(&key);
-                    state.running.insert(key.clone());
+                    let since = state.queued.remove(&key).unwrap_or(now);
+                    state.running.insert(key.clone(), now - since);
                     return key;
                 }
                 soonest
@@ -133,8 +136,8 @@ impl<T: Clone + Eq + Hash> Queue<T> {
                     Some(pause)
                 }
             };
-            if state.again.remove(&key) {
-                state.enqueue(key.clone());
+            if let Some(since) = state.again.remove(&key) {
+                state.enqueue(key.clone(), since);
             }
             pause
         };
@@ -142,6 +145,11 @@ impl<T: Clone + Eq + Hash> Queue<T> {
             Some(pause) => self.add_after(key, pause),
             None => self.wake.notify_one(),
         }
+    }
+
+    /// How long a key that is handed out waited for that, once it was due.
+    pub fn waited(&self, key: &T) -> Duration {
+        self.lock().running.get(key).copied().unwrap_or_default()
     }
 
     /// How many keys wait to be handed out now.
@@ -166,11 +174,13 @@ impl<T: Clone + Eq + Hash> Queue<T> {
 }
 
 impl<T: Clone + Eq + Hash> State<T> {
-    fn enqueue(&mut self, key: T) {
-        if self.running.contains(&key) {
-            self.again.insert(key);
-        } else if self.queued.insert(key.clone()) {
-            self.ready.push_back(key);
+    /// Once however often it is added; the first time counts.
+    fn enqueue(&mut self, key: T, since: Instant) {
+        if self.running.contains_key(&key) {
+            self.again.entry(key).or_insert(since);
+        } else if let Entry::Vacant(entry) = self.queued.entry(key) {
+            self.ready.push_back(entry.key().clone());
+            entry.insert(since);
         }
     }
 
@@ -179,15 +189,15 @@ impl<T: Clone + Eq + Hash> State<T> {
         if self.later.is_empty() {
             return None;
         }
-        let due: Vec<T> = self
+        let due: Vec<(T, Instant)> = self
             .later
             .iter()
             .filter(|(_, due)| **due <= now)
-            .map(|(key, _)| key.clone())
+            .map(|(key, due)| (key.clone(), *due))
             .collect();
-        for key in due {
+        for (key, due) in due {
             self.later.remove(&key);
-            self.enqueue(key);
+            self.enqueue(key, due);
         }
         self.later.values().min().copied()
     }
@@ -246,6 +256,27 @@ mod tests {
         let start = Instant::now();
         queue.next().await;
         assert_eq!(start.elapsed().as_millis(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_waits_from_the_moment_that_it_is_due() {
+        let queue = Queue::default();
+        let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
+        queue.add("a");
+        pass(2).await;
+        queue.add("a");
+        pass(1).await;
+        queue.next().await;
+        assert_eq!(queue.waited(&"a").as_secs(), 3);
+        queue.add("a");
+        pass(4).await;
+        queue.finish("a", Outcome::Done);
+        queue.next().await;
+        assert_eq!(queue.waited(&"a").as_secs(), 4);
+        queue.finish("a", Outcome::After(Duration::from_secs(5)));
+        pass(6).await;
+        queue.next().await;
+        assert_eq!(queue.waited(&"a").as_secs(), 1);
     }
 
     #[tokio::test(start_paused = true)]

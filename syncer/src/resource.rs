@@ -51,6 +51,12 @@ pub trait ResourceSyncer: Send + Sync + 'static {
         Surroundings::default()
     }
 
+    /// Is the whole twin kept in shape by server-side apply? If only some fields of it are ever
+    /// patched, it can be made by a plain request, which costs the host much less.
+    fn is_applied() -> bool {
+        true
+    }
+
     /// What to do about a pair of twins. Most resources follow the usual rules.
     fn plan(
         twins: &Twins<Self::Object>,

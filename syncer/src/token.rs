@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::StatusCode;
 use k8s_openapi::{
     ByteString,
     api::{
@@ -149,15 +150,23 @@ impl Tokens {
         if !renew_in.is_zero() {
             return Ok(Outcome::After(renew_in));
         }
+        let is_new = secret.is_none();
         let secret = self.mint(holder, &pod, &key, requests).await?;
-        self.clusters
-            .on_host
-            .own(&secret)
-            .await
-            .map_err(|source| Error::Keep {
-                pod: holder.pod.clone(),
-                source: Box::new(source),
-            })?;
+        let on_host = &self.clusters.on_host;
+        // Its keys are the same for as long as the pod lives, so nobody ever has to take one away, and
+        // a plain request costs the host much less.
+        let kept = if is_new {
+            match on_host.create_plainly(&secret).await {
+                Err(error) if error.is(StatusCode::CONFLICT) => on_host.own(&secret).await,
+                result => result,
+            }
+        } else {
+            on_host.own(&secret).await
+        };
+        kept.map_err(|source| Error::Keep {
+            pod: holder.pod.clone(),
+            source: Box::new(source),
+        })?;
         Ok(Outcome::Done)
     }
 

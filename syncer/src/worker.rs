@@ -13,8 +13,9 @@ use crate::{
     write,
 };
 
-/// How many keys of one queue are worked on at a time.
-const CONCURRENCY: usize = 16;
+/// How many keys of one queue are worked on at a time: nearly all of that time is the wait for an API
+/// server, which under load takes half a second for a pod, and pods come by the hundred.
+const CONCURRENCY: usize = 64;
 
 /// Works until `stop`, then finishes what was begun.
 pub(crate) async fn work<T, F>(queue: &Queue<T>, stop: &CancellationToken, turn: impl Fn(T) -> F)
@@ -77,7 +78,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn several_keys_are_worked_on_at_a_time_and_finished() {
         let queue = Queue::default();
-        for key in 0..40 {
+        for key in 0..3 * CONCURRENCY {
             queue.add(key);
         }
         let (running, most, done) =
@@ -90,7 +91,7 @@ mod tests {
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 running.fetch_sub(1, Ordering::SeqCst);
-                if done.fetch_add(1, Ordering::SeqCst) == 24 {
+                if done.fetch_add(1, Ordering::SeqCst) == CONCURRENCY + 8 {
                     stop.cancel();
                 }
                 Outcome::Done

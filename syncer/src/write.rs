@@ -138,8 +138,10 @@ impl Error {
                 .into_iter()
                 .any(|cause| cause.field == "metadata.uid")
         };
+        // What is made was not there before; then it is the namespace that is missing.
+        let is_gone = self.is(StatusCode::NOT_FOUND) && self.action != "create";
         self.is(StatusCode::CONFLICT)
-            || self.is(StatusCode::NOT_FOUND) && !self.is_unknown_resource()
+            || is_gone && !self.is_unknown_resource()
             || self.status().is_some_and(is_other_uid)
     }
 
@@ -164,7 +166,7 @@ impl Error {
         self.is(StatusCode::UNPROCESSABLE_ENTITY)
             || self.is(StatusCode::FORBIDDEN)
             || self.is(StatusCode::BAD_REQUEST)
-            || self.is_unknown_resource()
+            || self.is(StatusCode::NOT_FOUND) && !self.is_stale()
     }
 }
 
@@ -192,11 +194,24 @@ impl Writer {
             .await
     }
 
+    /// Makes an object of which only some fields are patched later; `CONFLICT` when it is there.
+    pub async fn create_plainly<K: Synced>(&self, object: &K) -> Result<(), Error> {
+        let params = PostParams {
+            field_manager: Some(self.field_manager().to_owned()),
+            ..PostParams::default()
+        };
+        self.create_with(object, &params).await
+    }
+
     /// Makes an object as its author would, so that its fields are not this syncer's.
     pub async fn create_new<K: Synced>(&self, object: &K) -> Result<(), Error> {
+        self.create_with(object, &PostParams::default()).await
+    }
+
+    async fn create_with<K: Synced>(&self, object: &K, params: &PostParams) -> Result<(), Error> {
         let key = ObjectKey::of(object);
         let body = self.as_json("create", object)?.to_string();
-        let request = Self::collection::<K>(&key).create(&PostParams::default(), body.into_bytes());
+        let request = Self::collection::<K>(&key).create(params, body.into_bytes());
         self.send::<K>("create", &key, request).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The project's own commands.
 ///
@@ -60,9 +60,19 @@ pub(crate) struct BenchArguments {
     /// Write the results to this file as well.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Measure one thing only.
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<Only>,
     /// Start the host anew in each run to measure it; the shared host is left alone either way.
     #[arg(long)]
     pub(crate) no_host: bool,
+}
+
+/// One part of the benchmarks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    /// The syncer with a thousand pods.
+    Sync,
 }
 
 #[cfg(test)]

@@ -3,14 +3,19 @@
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures::{StreamExt, stream};
-use http::{Request, Response, StatusCode, header::RETRY_AFTER};
+use http::{Method, Request, Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Bytes;
 use kube::{Client, client::Body};
-use tokio::{sync::watch, task::yield_now, time::Instant};
+use tokio::{
+    sync::watch,
+    task::yield_now,
+    time::{Instant, sleep},
+};
 use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
 
 use super::{FakeApi, Sent};
@@ -22,6 +27,8 @@ pub(crate) struct Line {
     /// Who is at its end, for the record of writes.
     pub(super) author: &'static str,
     condition: Arc<watch::Sender<Condition>>,
+    /// How long the server takes for a write.
+    slowness: Arc<Mutex<Duration>>,
     /// What the server was too busy for, and when.
     turned_away: Arc<Mutex<Vec<(String, Instant)>>>,
 }
@@ -45,6 +52,7 @@ impl Line {
         Self {
             author,
             condition: Arc::new(watch::Sender::new(Condition::Good)),
+            slowness: Arc::default(),
             turned_away: Arc::default(),
         }
     }
@@ -52,6 +60,11 @@ impl Line {
     /// Breaks or mends it.
     pub(crate) fn set(&self, condition: Condition) {
         self.condition.send_replace(condition);
+    }
+
+    /// Lets the server take this long for each write.
+    pub(crate) fn slow_down(&self, slowness: Duration) {
+        *self.slowness.lock().unwrap() = slowness;
     }
 
     /// Every request that the server was too busy for, and when.
@@ -95,7 +108,12 @@ impl Line {
         }
         // Whoever asks may be gone before the question arrives, and before the answer does.
         yield_now().await;
+        let is_write = request.method() != Method::GET;
         let answer = api.answer(request, self.author).await;
+        let slowness = *self.slowness.lock().unwrap();
+        if is_write && !slowness.is_zero() {
+            sleep(slowness).await;
+        }
         yield_now().await;
         Ok(answer.map(|body| {
             let frames = BodyExt::into_data_stream(body);

@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Bytes, Frame};
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 use tower::BoxError;
 
 pub(crate) use self::{
@@ -154,6 +154,12 @@ impl FakeApi {
             .collect()
     }
 
+    /// How many objects of a kind there are.
+    pub(crate) fn count<K: Synced>(&self) -> usize {
+        let path = Path::of::<K>(None, "");
+        self.store.lock().unwrap().count(&path)
+    }
+
     /// Makes an object or replaces it, as somebody else would.
     pub(crate) fn put<K: Synced>(&self, object: &K) -> K {
         let meta = object.meta();
@@ -209,6 +215,20 @@ impl FakeApi {
     /// Refuses every creation of an object whose name contains `name` from now on.
     pub(crate) fn refuse_for_good(&self, name: &str, code: StatusCode, message: &str) {
         self.refuse(Attempt::EveryCreation, name, code, message);
+    }
+
+    /// Refuses nothing any more.
+    pub(crate) fn relent(&self) {
+        self.store.lock().unwrap().refusals.clear();
+    }
+
+    /// How often it was asked to make `name` in `collection`.
+    pub(crate) fn made(&self, collection: &str, name: &str) -> usize {
+        let written = self.written().into_iter();
+        written
+            .filter_map(|written| written.made_in(collection))
+            .filter(|made| made == name)
+            .count()
     }
 
     /// Knows nothing of a subresource, as a server of an older version.
@@ -301,10 +321,8 @@ impl FakeApi {
             .unwrap_or_default()
             .to_owned();
         if parts.method != Method::GET && path.is_synced() {
-            self.store.lock().unwrap().written.push(Written {
-                author,
-                at: Instant::now(),
-            });
+            let written = Written::new(author, &parts.method, &path, &body);
+            self.store.lock().unwrap().written.push(written);
         }
         let answer = self.act(
             &parts.method,

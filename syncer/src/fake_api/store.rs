@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -25,10 +25,30 @@ pub(super) struct Store {
 }
 
 /// A request that changed something, or tried to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Written {
     pub(crate) author: &'static str,
     pub(crate) at: Instant,
+    /// Method, collection and name.
+    what: String,
+}
+
+impl Written {
+    pub(super) fn new(author: &'static str, method: &Method, path: &Path, body: &Value) -> Self {
+        let name = body["metadata"]["name"].as_str();
+        let name = name.filter(|_| path.name.is_empty()).unwrap_or(&path.name);
+        Self {
+            author,
+            at: Instant::now(),
+            what: format!("{method} {}/{name}", path.collection),
+        }
+    }
+
+    /// The name of the object that this makes in `collection`, if it does.
+    pub(crate) fn made_in(&self, collection: &str) -> Option<String> {
+        let rest = self.what.strip_prefix("POST ")?.strip_prefix(collection)?;
+        Some(rest.strip_prefix('/')?.to_owned())
+    }
 }
 
 /// What may be refused.
@@ -98,6 +118,12 @@ impl Store {
             .collect()
     }
 
+    pub(super) fn count(&self, path: &Path) -> usize {
+        let keys = self.objects.keys();
+        keys.filter(|(collection, ..)| *collection == path.collection)
+            .count()
+    }
+
     pub(super) fn as_list(&self, path: &Path, selector: Option<&str>) -> Value {
         json!({
             "kind": "List", "apiVersion": "v1",
@@ -112,9 +138,11 @@ impl Store {
         selector: Option<&str>,
         since: u64,
     ) -> Vec<Value> {
-        self.history
+        // In the order of their versions.
+        let seen = self.history.partition_point(|event| event.version <= since);
+        self.history[seen..]
             .iter()
-            .filter(|event| event.version > since && event.collection == path.collection)
+            .filter(|event| event.collection == path.collection)
             .filter(|event| {
                 let namespace = event.after["metadata"]["namespace"].as_str();
                 path.namespace

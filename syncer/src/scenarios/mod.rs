@@ -1,12 +1,14 @@
 //! Whole stories, told to a syncer between two clusters in memory.
 
 mod adversity;
+mod bad_input;
 mod classes;
 mod content;
 mod election;
 mod model;
 mod model_of_pods;
 mod outage;
+mod pace;
 mod pods;
 mod pods_in_life;
 mod policies;

@@ -20,6 +20,7 @@ use vcluster_harness::{
 };
 
 use super::{
+    load,
     measurement::{Figures, Unit},
     memory, objects, sync,
 };
@@ -48,6 +49,21 @@ impl Bench<'_> {
         let measured = Box::pin(self.measure_life(&cluster, called, figures)).await;
         let ended = measure_end(&cluster, figures).await;
         measured.and(ended)
+    }
+
+    /// Measures the syncer of one cluster, and deletes the cluster also when something failed.
+    pub(crate) async fn measure_load(
+        &self,
+        name: &str,
+        figures: &mut Figures,
+    ) -> anyhow::Result<()> {
+        let cluster = VirtualCluster::builder(name)
+            .owner(owner()?)
+            .start(self.host, self.assets);
+        let cluster = Box::pin(cluster).await?;
+        let measured = Box::pin(load::measure(&cluster, self.image, figures)).await;
+        let ended = cluster.delete().await;
+        measured.and(ended.map_err(Into::into))
     }
 
     async fn measure_life(

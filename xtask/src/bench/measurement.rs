@@ -11,6 +11,10 @@ pub(crate) enum Unit {
     Milliseconds,
     #[serde(rename = "MB")]
     Megabytes,
+    #[serde(rename = "%")]
+    Percent,
+    #[serde(rename = "requests")]
+    Requests,
 }
 
 impl Unit {
@@ -20,6 +24,8 @@ impl Unit {
             Self::Seconds => "s",
             Self::Milliseconds => "ms",
             Self::Megabytes => "MB",
+            Self::Percent => "%",
+            Self::Requests => "requests",
         }
     }
 }
@@ -119,7 +125,13 @@ mod tests {
 
     #[test]
     fn units_are_written_as_signs() {
-        for unit in [Unit::Seconds, Unit::Milliseconds, Unit::Megabytes] {
+        for unit in [
+            Unit::Seconds,
+            Unit::Milliseconds,
+            Unit::Megabytes,
+            Unit::Percent,
+            Unit::Requests,
+        ] {
             let json = serde_json::to_string(&unit).unwrap();
             assert_eq!(json, format!("\"{}\"", unit.sign()));
         }

@@ -1,7 +1,9 @@
 //! How fast and how large: host, virtual clusters, syncer.
 
 mod cluster;
+mod exposition;
 mod host;
+mod load;
 mod machine;
 mod measurement;
 mod memory;

@@ -1,7 +1,7 @@
 //! What is created to be measured.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapEnvSource, Container, EnvFromSource, Pod, PodSpec,
+    ConfigMap, ConfigMapEnvSource, Container, EnvFromSource, Pod, PodSchedulingGate, PodSpec,
 };
 use kube::api::ObjectMeta;
 
@@ -29,6 +29,17 @@ pub(crate) fn pending(name: &str, image: &str) -> Pod {
     if let Some(spec) = &mut pod.spec {
         spec.node_selector =
             Some([("vcluster-test.dev/no-such".to_owned(), "node".to_owned())].into());
+    }
+    pod
+}
+
+/// A pod that waits at a gate, so that not even a scheduler looks at it.
+pub(crate) fn gated(name: &str, image: &str) -> Pod {
+    let mut pod = sleeper(name, image);
+    if let Some(spec) = &mut pod.spec {
+        spec.scheduling_gates = Some(vec![PodSchedulingGate {
+            name: "vcluster-test.dev/bench".to_owned(),
+        }]);
     }
     pod
 }

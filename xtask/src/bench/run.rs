@@ -14,7 +14,10 @@ use vcluster_harness::{
 use super::{
     cluster::Bench, host as host_bench, machine::Machine, measurement::Figures, report::Report,
 };
-use crate::{arguments::BenchArguments, setup};
+use crate::{
+    arguments::{BenchArguments, Only},
+    setup,
+};
 
 /// Measures everything and prints it.
 pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyhow::Result<Report> {
@@ -26,7 +29,7 @@ pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyh
     let mut figures = Figures::default();
 
     let runs = arguments.runs;
-    for run in (1..=runs).filter(|_| !arguments.no_host) {
+    for run in (1..=runs).filter(|_| !arguments.no_host && arguments.only.is_none()) {
         let step = progress.step(format!("host {run} of {runs}"));
         let node = &images.node.0.reference;
         host_bench::measure(&engine, node, &Progress::silent(), &mut figures).await?;
@@ -55,9 +58,14 @@ pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyh
     for run in 1..=runs {
         let step = progress.step(format!("virtual cluster {run} of {runs}"));
         let name = format!("bench-{}-{run}", std::process::id());
-        Box::pin(bench.measure(&name, &mut figures)).await?;
-        let name = format!("{name}-pool");
-        Box::pin(bench.measure_pool(&name, &mut figures)).await?;
+        match arguments.only {
+            Some(Only::Sync) => Box::pin(bench.measure_load(&name, &mut figures)).await?,
+            None => {
+                Box::pin(bench.measure(&name, &mut figures)).await?;
+                let name = format!("{name}-pool");
+                Box::pin(bench.measure_pool(&name, &mut figures)).await?;
+            }
+        }
         step.done();
     }
 

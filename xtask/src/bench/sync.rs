@@ -110,7 +110,7 @@ where
 }
 
 /// Each at its time, whether or not the one before has been answered.
-async fn create_at_pace<K>(api: &Api<K>, objects: &[K]) -> kube::Result<()>
+pub(super) async fn create_at_pace<K>(api: &Api<K>, objects: &[K]) -> kube::Result<()>
 where
     K: Clone + Debug + DeserializeOwned + Serialize,
 {

@@ -45,6 +45,10 @@ impl ResourceSyncer for Pods {
         status::to_virtual(host, object)
     }
 
+    fn is_applied() -> bool {
+        false
+    }
+
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {
         let Some(pod) = caches.pods.on_virtual.get(key) else {
             return Surroundings::default();

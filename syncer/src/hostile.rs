@@ -1,6 +1,9 @@
 //! What others write is read without a fall, whatever it is: annotations, configuration, messages.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Pod, Secret},
+    networking::v1::Ingress,
+};
 use kube::ResourceExt;
 use proptest::prelude::*;
 
@@ -8,8 +11,14 @@ use crate::{
     config::{Sync, SyncConfig},
     metadata::{self, tests::meta},
     object_key::ObjectKey,
-    resource::tests::names,
-    resources::pod::hosts::with_full_name,
+    resource::{
+        ResourceSyncer,
+        tests::{names, translation},
+    },
+    resources::{
+        ingress::Ingresses,
+        pod::{Pods, hosts::with_full_name},
+    },
     unknown_fields,
     warning::in_tenants_words,
 };
@@ -23,6 +32,21 @@ const KEYS: &[&str] = &[
     "vcluster.loft.sh/object-host-name",
 ];
 
+/// Annotations in which this syncer reads something.
+const ANNOTATIONS: &[&str] = &[
+    "nginx.ingress.kubernetes.io/auth-secret",
+    "nginx.ingress.kubernetes.io/auth-tls-secret",
+    "alb.ingress.kubernetes.io/actions.web",
+    "alb.ingress.kubernetes.io/conditions.",
+    "vcluster.loft.sh/managed-labels",
+    "vcluster.loft.sh/managed-annotations",
+    "vcluster.loft.sh/labels",
+    "vcluster.loft.sh/disable-subdomain-rewrite",
+    "vcluster.loft.sh/force-sync",
+    "vcluster-test.dev/resources",
+    "vcluster-test.dev/renew-at",
+];
+
 /// Something that is nearly YAML for a configuration.
 fn yaml() -> impl Strategy<Value = String> {
     let word = prop_oneof![
@@ -30,6 +54,8 @@ fn yaml() -> impl Strategy<Value = String> {
         Just("toHost".to_owned()),
         Just("enabled".to_owned()),
         Just("configMaps".to_owned()),
+        Just("leaderElection".to_owned()),
+        Just("leaseSeconds".to_owned()),
         Just("true".to_owned()),
         "[ -~]{0,8}",
     ];
@@ -76,6 +102,23 @@ proptest! {
         let _read = SyncConfig::from_yaml(&text);
         if let Err(error) = Sync::from_yaml(&text) {
             prop_assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_annotations_of_a_tenant_are_translated_or_refused(
+        key in prop::sample::select(ANNOTATIONS),
+        value in "(\\PC{0,12}|\\{\"forwardConfig\":\\PC{0,12}\\}|[0-9-]{0,20}|[\\[\\]{}\",:]{0,20})",
+    ) {
+        let mut metadata = meta("default", "web");
+        metadata.annotations = Some([(key.to_owned(), value)].into());
+        let pod = Pod { metadata: metadata.clone(), ..Pod::default() };
+        prop_assert!(Pods::to_host(&pod, &translation()).is_ok());
+        let references = Pods::references(&pod);
+        let ingress = Ingress { metadata, ..Ingress::default() };
+        prop_assert!(Ingresses::to_host(&ingress, &translation()).is_ok());
+        for reference in Ingresses::references(&ingress).iter().chain(&references) {
+            prop_assert!(!reference.key.name.is_empty());
         }
     }
 

@@ -76,6 +76,9 @@ pub fn is_reserved(key: &str) -> bool {
         || key == NAMESPACE
         || key == CONTROLLED_BY
         || key.starts_with(OWN_PREFIX)
+        // What appears under these comes from another key, or from the namespace.
+        || key.starts_with(TRANSLATED_PREFIX)
+        || key.starts_with(NAMESPACE_LABEL_PREFIX)
 }
 
 /// Did the tenant ask for this object to be synced although nothing uses it?
@@ -95,5 +98,11 @@ mod tests {
         assert!(is_reserved("vcluster-test.dev/control-plane"));
         assert!(is_reserved("vcluster.loft.sh/managed-by"));
         assert!(!is_reserved("app.kubernetes.io/managed-by"));
+    }
+
+    #[test]
+    fn a_pod_cannot_pose_as_one_of_another_namespace() {
+        assert!(is_reserved("vcluster.loft.sh/ns-label-test-x-a172cedcae"));
+        assert!(is_reserved("vcluster.loft.sh/label-test-x-a172cedcae"));
     }
 }

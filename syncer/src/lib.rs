@@ -21,6 +21,8 @@ mod fake_api;
 pub mod health;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod isolation;
 mod kubernetes_service;
 pub mod labels;
 pub mod metadata;

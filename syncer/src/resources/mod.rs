@@ -8,6 +8,7 @@ pub mod network_policy;
 pub mod node;
 pub mod persistent_volume;
 pub mod persistent_volume_claim;
+mod persistent_volume_secrets;
 pub mod pod;
 pub mod pod_disruption_budget;
 pub mod priority_class;

@@ -17,6 +17,7 @@ use crate::{
     naming::NameTranslator,
     object_key::ObjectKey,
     resource::{ResourceSyncer, Surroundings, TranslateError, Translation},
+    resources::persistent_volume_secrets,
 };
 
 /// Who made the volume, as far as a tenant is told. No such driver runs anywhere.
@@ -47,14 +48,14 @@ impl ResourceSyncer for PersistentVolumes {
         if let Some(annotations) = &mut metadata.annotations {
             annotations.retain(|key, _| !NEWS.contains(&key.as_str()));
         }
-        let spec = object.spec.as_ref().map(|spec| PersistentVolumeSpec {
-            claim_ref: spec
-                .claim_ref
-                .as_ref()
-                .map(|claim| claim_to_host(claim, &cx.names)),
-            storage_class_name: Some(class_to_host(spec.storage_class_name.as_deref(), &cx.names)),
-            ..spec.clone()
-        });
+        let mut spec = object.spec.clone();
+        if let Some(spec) = &mut spec {
+            persistent_volume_secrets::to_host(spec, &cx.names)?;
+            let claim = spec.claim_ref.as_ref();
+            spec.claim_ref = claim.map(|claim| claim_to_host(claim, &cx.names));
+            let class = spec.storage_class_name.as_deref();
+            spec.storage_class_name = Some(class_to_host(class, &cx.names));
+        }
         Ok(PersistentVolume {
             metadata,
             spec,

@@ -22,6 +22,15 @@ impl ResourceSyncer for StorageClasses {
     type Object = StorageClass;
 
     fn to_host(object: &StorageClass, cx: &Translation) -> Result<StorageClass, TranslateError> {
+        // Provisioners read secrets with rights of their own, wherever they are on the host.
+        let parameters = object.parameters.iter().flatten();
+        let names_secret = |key: &&String| key.to_lowercase().contains("secret");
+        if let Some(key) = parameters.map(|(key, _)| key).find(names_secret) {
+            return Err(TranslateError::Unsupported {
+                field: format!("parameters.{key}"),
+                problem: "names a secret, which would be the host's".to_owned(),
+            });
+        }
         let mut metadata = metadata::owned_to_host(&object.metadata, cx)?;
         if let Some(annotations) = &mut metadata.annotations {
             annotations.retain(|key, _| !IS_DEFAULT.contains(&key.as_str()));

@@ -2,54 +2,68 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, Service};
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, PodSpec, Service};
 use kube::ResourceExt;
 
 use super::downward_api;
 use crate::{naming::NameTranslator, resource::Translation, resources::service};
 
-/// The variables that every container of a pod starts with, by name.
-pub(super) fn injected(cx: &Translation, has_service_links: bool) -> BTreeMap<String, String> {
-    let mut vars = BTreeMap::new();
-    if has_service_links {
-        for service in &cx.around.services {
-            add_links(&mut vars, service);
-        }
-    }
-    add_api_server(&mut vars, cx.facts.api);
-    vars
+/// What the containers of one pod find in their environment.
+pub(super) struct Environment<'a> {
+    /// What every container starts with, by name.
+    injected: BTreeMap<String, String>,
+    names: &'a NameTranslator,
+    namespace: &'a str,
 }
 
-/// Puts `injected` before the container's own variables, so that those can refer to them, and
-/// translates what the own ones refer to.
-pub(super) fn to_host(
-    env: &mut Option<Vec<EnvVar>>,
-    env_from: &mut Option<Vec<EnvFromSource>>,
-    injected: &BTreeMap<String, String>,
-    names: &NameTranslator,
-    namespace: &str,
-) {
-    let own = env.take().unwrap_or_default();
-    let mut all: Vec<_> = injected
-        .iter()
-        .filter(|(name, _)| !own.iter().any(|var| var.name == **name))
-        .map(|(name, value)| EnvVar {
-            name: name.clone(),
-            value: Some(value.clone()),
-            value_from: None,
-        })
-        .collect();
-    all.extend(
-        own.into_iter()
-            .map(|var| var_to_host(var, names, namespace)),
-    );
-    *env = Some(all);
-    for source in env_from.iter_mut().flatten() {
-        if let Some(reference) = &mut source.config_map_ref {
-            reference.name = names.host_name(&reference.name, namespace);
+impl<'a> Environment<'a> {
+    /// That of the pod with this `spec` in the virtual `namespace`.
+    pub(super) fn of(spec: &PodSpec, namespace: &'a str, cx: &'a Translation) -> Self {
+        let mut injected = BTreeMap::new();
+        if spec.enable_service_links.unwrap_or(true) {
+            for service in &cx.around.services {
+                add_links(&mut injected, service);
+            }
         }
-        if let Some(reference) = &mut source.secret_ref {
-            reference.name = names.host_name(&reference.name, namespace);
+        add_api_server(&mut injected, cx.facts.api);
+        Self {
+            injected,
+            names: &cx.names,
+            namespace,
+        }
+    }
+
+    /// Puts what is injected before a container's own variables, so that those can refer to it, and
+    /// translates what the own ones refer to.
+    pub(super) fn translate(
+        &self,
+        env: &mut Option<Vec<EnvVar>>,
+        env_from: &mut Option<Vec<EnvFromSource>>,
+    ) {
+        let (names, namespace) = (self.names, self.namespace);
+        let own = env.take().unwrap_or_default();
+        let mut all: Vec<_> = self
+            .injected
+            .iter()
+            .filter(|(name, _)| !own.iter().any(|var| var.name == **name))
+            .map(|(name, value)| EnvVar {
+                name: name.clone(),
+                value: Some(value.clone()),
+                value_from: None,
+            })
+            .collect();
+        all.extend(
+            own.into_iter()
+                .map(|var| var_to_host(var, names, namespace)),
+        );
+        *env = Some(all);
+        for source in env_from.iter_mut().flatten() {
+            if let Some(reference) = &mut source.config_map_ref {
+                reference.name = names.host_name(&reference.name, namespace);
+            }
+            if let Some(reference) = &mut source.secret_ref {
+                reference.name = names.host_name(&reference.name, namespace);
+            }
         }
     }
 }
@@ -179,6 +193,23 @@ mod tests {
         cx
     }
 
+    fn injected(cx: &Translation, has_links: bool) -> BTreeMap<String, String> {
+        let spec = PodSpec {
+            enable_service_links: Some(has_links),
+            ..PodSpec::default()
+        };
+        Environment::of(&spec, "default", cx).injected
+    }
+
+    fn environment<'a>(injected: &[(&str, &str)], names: &'a NameTranslator) -> Environment<'a> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Environment {
+            injected: injected.iter().map(owned).collect(),
+            names,
+            namespace: "default",
+        }
+    }
+
     #[test]
     fn links_look_as_the_kubelets() {
         let vars = injected(&with_services(vec![service("my-web", "10.96.17.20")]), true);
@@ -230,10 +261,8 @@ mod tests {
             own("Z", "$(A)"),
             own("KUBERNETES_SERVICE_PORT", "6443"),
         ]);
-        let injected = [("A", "1"), ("KUBERNETES_SERVICE_PORT", "443")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
-        to_host(&mut env, &mut None, &injected, &names(), "default");
+        let injected = [("A", "1"), ("KUBERNETES_SERVICE_PORT", "443")];
+        environment(&injected, &names()).translate(&mut env, &mut None);
         let expected = [
             own("A", "1"),
             own("Z", "$(A)"),
@@ -263,13 +292,7 @@ mod tests {
             }),
             ..EnvFromSource::default()
         }]);
-        to_host(
-            &mut env,
-            &mut env_from,
-            &BTreeMap::new(),
-            &names(),
-            "default",
-        );
+        environment(&[], &names()).translate(&mut env, &mut env_from);
         let source = env.unwrap()[0].value_from.clone().unwrap();
         assert_eq!(
             source.config_map_key_ref.unwrap().name,

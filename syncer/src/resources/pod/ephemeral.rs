@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{EphemeralContainer, Pod};
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::env;
+use super::env::Environment;
 use crate::{plan::Step, resource::Translation};
 
 /// The patch that adds those which the host pod does not have yet.
@@ -18,23 +18,12 @@ pub(super) fn step(object: &Pod, host: &Pod, cx: &Translation) -> Option<Step<Po
         return None;
     }
     let namespace = object.namespace().unwrap_or_default();
-    let has_links = object
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.enable_service_links)
-        .unwrap_or(true);
-    let injected = env::injected(cx, has_links);
+    let env = Environment::of(object.spec.as_ref()?, &namespace, cx);
     let containers: Vec<_> = missing
         .into_iter()
         .map(|container| {
             let mut container = container.clone();
-            env::to_host(
-                &mut container.env,
-                &mut container.env_from,
-                &injected,
-                &cx.names,
-                &namespace,
-            );
+            env.translate(&mut container.env, &mut container.env_from);
             container
         })
         .collect();

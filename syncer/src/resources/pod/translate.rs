@@ -9,7 +9,9 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 use super::{
-    affinity, dns, downward_api, env, hosts, resize, update,
+    affinity, dns, downward_api,
+    env::Environment,
+    hosts, resize, update,
     volumes::{self, Owner},
 };
 use crate::{
@@ -117,21 +119,24 @@ fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> PodSpec {
     dns::to_host(&mut host, &namespace, &cx.facts);
     affinity::to_host(&mut host, &namespace, &cx.names);
 
-    let has_links = spec.enable_service_links.unwrap_or(true);
-    let injected = env::injected(cx, has_links);
     host.enable_service_links = Some(false);
+    let env = Environment::of(spec, &namespace, cx);
     for container in host
         .containers
         .iter_mut()
         .chain(host.init_containers.iter_mut().flatten())
     {
-        env::to_host(
-            &mut container.env,
-            &mut container.env_from,
-            &injected,
-            &cx.names,
-            &namespace,
-        );
+        env.translate(&mut container.env, &mut container.env_from);
+    }
+    for claim in host.resource_claims.iter_mut().flatten() {
+        // They are not synced, and the host's of that name are not the tenant's.
+        let names_of_it = [
+            &mut claim.resource_claim_name,
+            &mut claim.resource_claim_template_name,
+        ];
+        for name in names_of_it.into_iter().flatten() {
+            *name = cx.names.host_name(name, &namespace);
+        }
     }
     for secret in host.image_pull_secrets.iter_mut().flatten() {
         secret.name = cx.names.host_name(&secret.name, &namespace);

@@ -28,10 +28,11 @@ pub(crate) fn service(name: &str, spec: &serde_json::Value) -> anyhow::Result<Se
     )?)
 }
 
-/// Asks until there is an answer: endpoints follow a service with a delay.
+/// Asks until there is an answer: endpoints follow a service with a delay. An answer that was cut off by
+/// the limit of its attempt is none.
 pub(crate) fn ask(name: &str, image: &str, url: &str) -> Pod {
     let script = format!(
-        "for i in $(seq 100); do timeout 2 wget -q -O - {url} 2> /dev/null && exit 0; sleep 0.1; done; exit 1"
+        "for i in $(seq 100); do answer=$(timeout 2 wget -q -O - {url} 2> /dev/null) && echo \"$answer\" && exit 0; sleep 0.1; done; exit 1"
     );
     shell(name, image, &script)
 }

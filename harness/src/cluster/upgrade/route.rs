@@ -91,6 +91,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::distro::{self, ControlPlaneContext, Scheduling};
 
     fn version(text: &str) -> KubernetesVersion {
         text.parse().unwrap()
@@ -110,6 +111,34 @@ mod tests {
         #[case] expected: Result<Route, Refusal>,
     ) {
         assert_eq!(between(version(from), version(to)), expected);
+    }
+
+    #[test]
+    fn only_these_ways_need_programs_to_be_started_differently() {
+        let cx = ControlPlaneContext {
+            service_range: "10.96.17.0/24".parse().unwrap(),
+            domain: "cluster.local",
+            names: &[],
+            scheduling: Scheduling::Host,
+            store: None,
+        };
+        let mut refused = Vec::new();
+        for distro in distro::all() {
+            for minor in 31..36 {
+                let at = |minor| distro.control_plane(version(&format!("1.{minor}.0")), &cx);
+                if let Err(reason) = compare(&at(minor), &at(minor + 1)) {
+                    refused.push(format!("{} from 1.{minor}: {reason}", distro.name()));
+                }
+            }
+        }
+        let kept = "is another there, and a running pod keeps its own";
+        let expected = [
+            format!("k8s from 1.32: container kube-controller-manager {kept}"),
+            format!("k3s from 1.32: container k3s {kept}"),
+            format!("k0s from 1.32: file k0s.yaml {kept}"),
+            format!("k0s from 1.33: container k0s {kept}"),
+        ];
+        assert_eq!(refused, expected);
     }
 
     #[rstest]

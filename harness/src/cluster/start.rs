@@ -23,6 +23,8 @@ use crate::{
     asset::{self, Assets, Component, Image},
     datastore::{Datastore, DatastoreKind},
     deadline::Deadline,
+    distro::ControlPlane,
+    fixture::Contents,
     host::HostCluster,
     live::{self, Live, Registration},
     pool::{self, Ingredients, Pool, PoolKey},
@@ -61,17 +63,7 @@ pub(super) async fn start(
     let fixtures = options.fixtures.read();
     let fixtures = fixtures.map_err(Failure::at(Step::Fixtures))?;
     let client = host.client().await.map_err(Failure::at(Step::Host))?;
-    let key = PoolKey::of(&Ingredients {
-        distro: options.distro.name(),
-        version,
-        scheduling: options.scheduling,
-        sync: &options.sync,
-        domain: &options.domain,
-        slice_bits: options.slice_bits,
-        control_plane: &described,
-        images: &images,
-        fixtures: &fixtures.digest(),
-    });
+    let key = key(options, version, &described, &images, &fixtures);
     let seat = pool_of(options).map(|pool| Seat {
         options,
         key: &key,
@@ -238,6 +230,27 @@ pub(super) fn register(
         namespace: namespace.to_owned(),
         host: Arc::new(host.kubeconfig().clone()),
     }))
+}
+
+/// What the cluster is, as far as a test can tell.
+fn key(
+    options: &VirtualClusterBuilder,
+    version: KubernetesVersion,
+    control_plane: &ControlPlane,
+    images: &Images,
+    fixtures: &Contents,
+) -> PoolKey {
+    PoolKey::of(&Ingredients {
+        distro: options.distro.name(),
+        version,
+        scheduling: options.scheduling,
+        sync: &options.sync,
+        domain: &options.domain,
+        slice_bits: options.slice_bits,
+        control_plane,
+        images,
+        fixtures: &fixtures.digest(),
+    })
 }
 
 /// Only what ends with a process and is called like its namespace goes from test to test.

@@ -161,7 +161,8 @@ impl<C: Clone + Send + Sync + 'static, R: Outcome> Played<C, R> {
         let cleaned = match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(timeline::of_test(test.full_name(), async {
                 let from = Instant::now();
-                let cleaned = clean_up::all(backend, test, self.clusters, !is_good).await;
+                let cleaned = clean_up::all(backend, test, self.clusters, !is_good);
+                let cleaned = Box::pin(cleaned).await;
                 let is_clean = cleaned.errors.is_empty();
                 timeline::record(Event::span(Kind::CleanUp, "clean-up", from).outcome(is_clean));
                 timeline::record(Event::span(Kind::Test, "end", self.begun).outcome(is_good));

@@ -72,7 +72,8 @@ impl VirtualCluster {
         self.not_for_others("its test saved a state of its own");
         let (host, client) = (self.on_host(), self.client());
         let deadline = Deadline::after("a saved state", REST);
-        self.sides(&host, &client).save(deadline).await
+        // On the heap: a test's own stack is small, and it may do this often.
+        Box::pin(self.sides(&host, &client).save(deadline)).await
     }
 
     /// Puts the cluster back to its saved state: what was made since is gone, with what it had on the
@@ -88,7 +89,7 @@ impl VirtualCluster {
         self.not_for_others("its test put it back itself");
         let (host, client) = (self.on_host(), self.client());
         let deadline = Deadline::after("a reset", RESET);
-        self.sides(&host, &client).put_back(deadline).await
+        Box::pin(self.sides(&host, &client).put_back(deadline)).await
     }
 
     fn sides<'a>(&'a self, on_host: &'a Client, on_virtual: &'a Client) -> Sides<'a> {
@@ -119,10 +120,10 @@ impl Sides<'_> {
             names: self.names,
         };
         tokio::try_join!(
-            remains.wait_until_gone(deadline),
+            Box::pin(remains.wait_until_gone(deadline)),
             // Their accounts are new, so what they were given is worth nothing.
-            tokens::renew(self.on_host, self.names, deadline),
-            self.dns_is_back(deadline),
+            Box::pin(tokens::renew(self.on_host, self.names, deadline)),
+            Box::pin(self.dns_is_back(deadline)),
         )?;
         // Also compares once more: whoever answered to the reset has done so by now.
         let late = self.program().run("tidy", deadline).await?;

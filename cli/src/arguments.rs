@@ -62,9 +62,10 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
         wait: Option<Duration>,
     },
-    /// Delete virtual clusters whose owner is gone or whose time is up.
+    /// Remove what nobody owns or uses any more: virtual clusters whose owner is gone or whose time is up, hosts,
+    /// containers, networks, images, and files of the cache.
     Prune {
-        /// Only say what would be deleted.
+        /// Only say what would be removed.
         #[arg(long)]
         dry_run: bool,
     },

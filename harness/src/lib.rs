@@ -20,6 +20,7 @@ pub mod owner;
 pub mod pki;
 pub mod pool;
 pub mod progress;
+pub mod prune;
 pub mod reaper;
 pub mod settings;
 pub mod signal;

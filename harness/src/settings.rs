@@ -97,6 +97,9 @@ pub struct Settings {
     pub distros: Option<Vec<String>>,
     /// `VCLUSTER_TEST_VERSIONS=1.33,1.34`: the versions that tests with a matrix run on; all when unset.
     pub versions: Option<Vec<String>>,
+    /// `VCLUSTER_TEST_HOST_IDLE`: how long the shared host of this machine stays when nobody uses it, or `never`
+    /// to leave it for ever. Default 30 minutes, and never in CI.
+    pub host_idle: Option<Duration>,
     /// `VCLUSTER_TEST_STARTS`: how many clusters may start at a time on this machine, instead of what its
     /// processors say.
     pub starts: Option<usize>,
@@ -171,6 +174,7 @@ impl Settings {
                 && !flag(env, "VCLUSTER_TEST_REQUIRE")?.unwrap_or(false),
             distros: list(env, "VCLUSTER_TEST_DISTROS"),
             versions: list(env, "VCLUSTER_TEST_VERSIONS"),
+            host_idle: host_idle(env)?,
             starts: count(env, "VCLUSTER_TEST_STARTS")?,
             clusters: count(env, "VCLUSTER_TEST_CLUSTERS")?,
             pool: pool(env)?,
@@ -249,6 +253,20 @@ fn duration(env: &impl Environment, variable: &'static str) -> Result<Option<Dur
     })
 }
 
+/// What the user says counts in CI as well.
+fn host_idle(env: &impl Environment) -> Result<Option<Duration>, Error> {
+    let said = parse(
+        env,
+        "VCLUSTER_TEST_HOST_IDLE",
+        "a duration such as `30m`, or never",
+        |value| match value {
+            "never" => Some(None),
+            value => humantime::parse_duration(value).ok().map(Some),
+        },
+    )?;
+    Ok(said.unwrap_or_else(|| (!is_ci(env)).then_some(Duration::from_mins(30))))
+}
+
 fn count(env: &impl Environment, variable: &'static str) -> Result<Option<usize>, Error> {
     parse(env, variable, "a number from 1 on", |value| {
         value.parse().ok().filter(|count| *count > 0)
@@ -312,6 +330,7 @@ mod tests {
     #[case::pool("VCLUSTER_TEST_POOL", "-1")]
     #[case::duration("VCLUSTER_TEST_START_TIMEOUT", "soon")]
     #[case::count("VCLUSTER_TEST_STARTS", "0")]
+    #[case::idle("VCLUSTER_TEST_HOST_IDLE", "soon")]
     fn a_bad_value_is_named(#[case] variable: &str, #[case] value: &str) {
         let error = Settings::from_environment(&[(variable, value)]).unwrap_err();
         assert_eq!((error.variable, error.value.as_str()), (variable, value));
@@ -334,6 +353,19 @@ mod tests {
             settings.pool.unwrap().idle
         };
         assert!(idle("true") < idle("false"));
+    }
+
+    #[rstest]
+    #[case::at_home(&[], Some(30))]
+    #[case::in_ci(&[("CI", "true")], None)]
+    #[case::said(&[("VCLUSTER_TEST_HOST_IDLE", "5m")], Some(5))]
+    #[case::said_in_ci(&[("CI", "1"), ("VCLUSTER_TEST_HOST_IDLE", "5m")], Some(5))]
+    #[case::never(&[("VCLUSTER_TEST_HOST_IDLE", "never")], None)]
+    fn an_idle_host_stays_for(#[case] set: &[(&str, &str)], #[case] minutes: Option<u64>) {
+        let mut environment = [("", ""); 2];
+        environment[..set.len()].copy_from_slice(set);
+        let settings = Settings::from_environment(&environment).unwrap();
+        assert_eq!(settings.host_idle, minutes.map(Duration::from_mins));
     }
 
     #[test]

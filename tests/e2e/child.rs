@@ -77,6 +77,8 @@ impl Runner {
             // What the outer run was told is not for the inner one.
             .env_remove("VCLUSTER_TEST_KEEP")
             .env_remove("VCLUSTER_TEST_POOL")
+            // Its reaper shall not stay to watch a host for half an hour.
+            .env("VCLUSTER_TEST_HOST_IDLE", "never")
             // Its end is not the outer run's business.
             .env("VCLUSTER_TEST_RUN", format!("e2e-{}", std::process::id()))
             .envs(environment.iter().copied())

@@ -24,6 +24,8 @@ pub(crate) enum Task {
     Setup,
     /// Measure starts, deletes, memory and sync latency.
     Bench(BenchArguments),
+    /// Run tests over and over, kill them at random moments, and list what is left: that must be nothing.
+    Soak(SoakArguments),
     /// Everything a change must pass: fmt, lint, doc, deny and test.
     Ci,
     /// Check the formatting; `cargo fmt --all` mends it.
@@ -75,6 +77,22 @@ pub(crate) enum Only {
     Sync,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct SoakArguments {
+    /// How many tests are run.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) cycles: u32,
+    /// Kill them at random moments, now and then together with their reapers.
+    #[arg(long)]
+    pub(crate) kill: bool,
+    /// Run this build of the end-to-end tests instead of building them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Choose the same moments as another soak with this seed.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -95,6 +113,15 @@ mod tests {
         };
         assert_eq!(test.filter.as_deref(), Some("pods"));
         assert_eq!(test.passed_on, ["--nocapture", "--exact"]);
+    }
+
+    #[test]
+    fn a_soak_can_be_repeated() {
+        let arguments = Arguments::parse_from(["xtask", "soak", "--cycles", "9", "--seed", "7"]);
+        let Task::Soak(soak) = arguments.task else {
+            panic!("{arguments:?}");
+        };
+        assert_eq!((soak.cycles, soak.kill, soak.seed), (9, false, Some(7)));
     }
 
     #[test]

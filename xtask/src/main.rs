@@ -6,6 +6,7 @@ mod checks;
 mod demo;
 mod process;
 mod setup;
+mod soak;
 mod story;
 mod summary;
 mod test_run;
@@ -61,6 +62,11 @@ async fn run(task: Task, settings: &Settings) -> anyhow::Result<()> {
         Task::Demo => return Box::pin(demo::run(settings)).await,
         Task::Bench(arguments) => {
             let report = Box::pin(bench::run(&arguments, settings)).await?;
+            write!(std::io::stdout(), "{report}")?;
+            return Ok(());
+        }
+        Task::Soak(arguments) => {
+            let report = Box::pin(soak::run(&arguments, settings)).await?;
             write!(std::io::stdout(), "{report}")?;
             return Ok(());
         }

@@ -6,6 +6,7 @@ use vcluster_harness::{
     asset::Assets,
     engine::Engine,
     host::{self, kind},
+    settings::HostChoice,
 };
 
 use super::run::Context;
@@ -18,9 +19,14 @@ pub(super) async fn up(cx: &Context) -> Result<Exit, Failure> {
     let started = Instant::now();
     let assets = Assets::new(&cx.settings, cx.progress.clone());
     let host = host::shared(&cx.settings, &assets, &cx.progress).await?;
-    let version = host
-        .client()
-        .await?
+    let client = host.client().await?;
+    // Who starts a host by hand deletes it by hand.
+    if !matches!(cx.settings.host, HostChoice::Kubeconfig { .. }) {
+        host::idle::stand(&client)
+            .await
+            .map_err(|error| Failure::new(Exit::Host, error))?;
+    }
+    let version = client
         .apiserver_version()
         .await
         .map_err(|error| Failure::new(Exit::Host, error))?;

@@ -3,6 +3,7 @@
 use std::io;
 
 use serde::Serialize;
+use vcluster_harness::prune::Item;
 
 use crate::output::{Report, Styled};
 
@@ -19,6 +20,8 @@ pub(crate) struct Deleted {
 pub(crate) struct Pruned {
     pub(crate) dry_run: bool,
     pub(crate) clusters: Vec<Leftover>,
+    /// Hosts, containers, networks, images and files.
+    pub(crate) others: Vec<Item>,
 }
 
 /// A cluster whose owner is gone or whose time is up.
@@ -62,7 +65,11 @@ impl Report for Pruned {
                 cluster.namespace, cluster.because
             ))?;
         }
-        if self.clusters.is_empty() {
+        for item in &self.others {
+            let kind = item.kind.name();
+            out.line(&format!("{verb} {kind} {}: {}", item.name, item.because))?;
+        }
+        if self.clusters.is_empty() && self.others.is_empty() {
             out.line("nothing to prune")?;
         }
         Ok(())
@@ -71,6 +78,8 @@ impl Report for Pruned {
 
 #[cfg(test)]
 mod tests {
+    use vcluster_harness::prune::Kind;
+
     use super::*;
     use crate::output::tests::both;
 
@@ -92,6 +101,11 @@ mod tests {
                 test: Some("e2e::pods::a_pod_runs".to_owned()),
                 because: "its owner is gone".to_owned(),
             }],
+            others: vec![Item::told(
+                Kind::Image,
+                "localhost/vcluster-test/node:v1.34.2-0123456789ab",
+                "not used for 15 days",
+            )],
         }));
     }
 }

@@ -12,6 +12,7 @@ use super::{
     delete,
     error::{Cause, Failure, Step},
     launch::Launch,
+    membership::Membership,
     names::Names,
     objects::Images,
     phases::{Phase, Phases},
@@ -101,16 +102,7 @@ pub(super) async fn start(
     let registration = register(options, host, names.namespace());
     let run = async {
         let connection = run(&launch, &archives, phases).await?;
-        match &seat {
-            Some(seat) => {
-                let opened = Box::pin(seat.open_to_others(connection, &names, phases)).await;
-                if opened.is_err() && options.on_failure == OnFailure::Undo {
-                    undo(&launch).await;
-                }
-                opened
-            }
-            None => Ok((connection, None)),
-        }
+        open(seat.as_ref(), &launch, connection, phases).await
     };
     match run.await {
         Ok((connection, membership)) => Ok(VirtualCluster::new(
@@ -139,6 +131,23 @@ pub(super) async fn start(
             Err(failure)
         }
     }
+}
+
+/// Opens a new cluster to the tests after this one, if it may go to them.
+async fn open(
+    seat: Option<&Seat<'_>>,
+    launch: &Launch<'_>,
+    connection: Connection,
+    phases: &mut Phases,
+) -> Result<(Connection, Option<Membership>), Failure> {
+    let Some(seat) = seat else {
+        return Ok((connection, None));
+    };
+    let opened = Box::pin(seat.open_to_others(connection, launch.names, phases)).await;
+    if opened.is_err() && launch.options.on_failure == OnFailure::Undo {
+        undo(launch).await;
+    }
+    opened
 }
 
 /// Waits until there is room. What waits for its next test is no reason for this one to wait as well.

@@ -36,7 +36,7 @@ pub(crate) struct Commit<'a> {
 }
 
 /// Marks a container that is only there to make an image.
-const LABEL: &str = "vcluster-test.dev/makes-image";
+pub(crate) const MAKES_IMAGE: &str = "vcluster-test.dev/makes-image";
 
 /// Putting half a gigabyte of images into containerd's store takes seconds.
 const LIMIT: Duration = Duration::from_mins(15);
@@ -52,7 +52,7 @@ impl Engine {
             image: Some(commit.base.to_owned()),
             entrypoint: Some(commit.command.clone()),
             cmd: Some(Vec::new()),
-            labels: Some([(LABEL.to_owned(), commit.reference.to_owned())].into()),
+            labels: Some([(MAKES_IMAGE.to_owned(), commit.reference.to_owned())].into()),
             ..ContainerCreateBody::default()
         };
         let options = CreateContainerOptionsBuilder::new()

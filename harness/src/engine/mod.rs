@@ -10,6 +10,6 @@ mod error;
 pub(crate) mod fake;
 mod images;
 
-pub(crate) use commit::Commit;
+pub(crate) use commit::{Commit, MAKES_IMAGE};
 pub use connection::Engine;
 pub use error::Error;

@@ -6,6 +6,7 @@ mod crypto;
 mod error;
 mod existing;
 mod files;
+pub mod idle;
 mod image;
 pub mod kind;
 mod kubeconfig;

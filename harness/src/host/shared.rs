@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     Error, HostCluster, existing,
+    idle::Uses,
     kind::{self, KindCluster, KindOptions},
     lock::Lock,
     shape,
@@ -74,6 +75,8 @@ async fn find_or_make(
     let resolved = assets.resolve(HOST_VERSION).await;
     let version = resolved.map_err(unavailable("vcluster-test"))?;
     let name = shape::name(&settings.host, version, nodes);
+    // First of all: from here on nobody deletes it because it is idle.
+    Uses::of(&settings.cache, &name).join(progress).await?;
     let image = async || {
         let image = assets.node_image(version).await;
         Ok(image.map_err(unavailable(&name))?.reference)

@@ -119,11 +119,35 @@ impl Runs {
     /// The file system refuses.
     pub fn remove_dead(&self) -> Result<usize, Error> {
         let _guard = self.guard()?;
+        let dead = self.list_dead()?;
+        for path in &dead {
+            fs::remove_dir_all(path).map_err(|source| Error::Write {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        Ok(dead.len())
+    }
+
+    /// The directories of dead sessions.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn dead(&self) -> Result<Vec<PathBuf>, Error> {
+        if !self.directory.exists() {
+            return Ok(Vec::new());
+        }
+        let _guard = self.guard()?;
+        self.list_dead()
+    }
+
+    /// For the holder of the guard.
+    fn list_dead(&self) -> Result<Vec<PathBuf>, Error> {
         let entries = fs::read_dir(&self.directory).map_err(|source| Error::Directory {
             path: self.directory.clone(),
             source,
         })?;
-        let mut removed = 0;
+        let mut dead = Vec::new();
         for entry in entries.flatten() {
             let path = entry.path();
             if !path.is_dir() {
@@ -134,10 +158,9 @@ impl Runs {
             if matches!(&lease, Ok(file) if file.try_lock().is_err()) {
                 continue;
             }
-            fs::remove_dir_all(&path).map_err(|source| Error::Write { path, source })?;
-            removed += 1;
+            dead.push(path);
         }
-        Ok(removed)
+        Ok(dead)
     }
 
     /// Keeps a lease that is being made from looking dead.

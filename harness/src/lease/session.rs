@@ -16,10 +16,13 @@ use tracing::debug;
 
 use super::file::{self, Lease, Runs};
 use crate::{
-    host::HostCluster,
+    host::{
+        HostCluster,
+        idle::{self, Idle},
+    },
     owner::{Owner, Place, Process, clock},
     reaper::{self, Restart},
-    settings::{Keep, Settings},
+    settings::{HostChoice, Keep, Settings},
 };
 
 /// How long a cluster stays that was asked to be kept.
@@ -125,7 +128,11 @@ impl Session {
             host: host.name.to_owned(),
             log: settings.cache.join("reaper.log"),
             limit: settings.stop_timeout,
+            idle: idle(settings),
         };
+        if order.idle.is_some() {
+            idle::mark_used(host.client).await;
+        }
         let runs = Runs::new(&settings.cache);
         let kubeconfig = host.kubeconfig.clone();
         let restart = settings.reaper.then(|| restart.clone());
@@ -196,6 +203,16 @@ impl Session {
             .saturating_add(self.clock.saturating_add(from_now))
             .unwrap_or(Timestamp::MAX)
     }
+}
+
+/// What becomes of the host afterwards. One that is not in this machine's engine is not ours.
+fn idle(settings: &Settings) -> Option<Idle> {
+    let is_elsewhere = matches!(settings.host, HostChoice::Kubeconfig { .. });
+    let after = settings.host_idle.filter(|_| !is_elsewhere)?;
+    Some(Idle {
+        after,
+        cache: settings.cache.clone(),
+    })
 }
 
 /// Writes a kubeconfig so that only its user can read it.

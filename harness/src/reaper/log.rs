@@ -44,7 +44,7 @@ impl Log {
 }
 
 /// Several reapers may end at once, hence the lock.
-fn append(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn append(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -9,7 +9,7 @@ use std::{
 use kube::config::Kubeconfig;
 use serde::{Deserialize, Serialize};
 
-use crate::lease::write_private;
+use crate::{host::idle::Idle, lease::write_private};
 
 const ORDER: &str = "order.json";
 const KUBECONFIG: &str = "kubeconfig";
@@ -26,6 +26,9 @@ pub struct Order {
     pub log: PathBuf,
     /// How long it may take.
     pub limit: Duration,
+    /// What becomes of the host when nobody uses it any more; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) idle: Option<Idle>,
 }
 
 impl Order {
@@ -62,6 +65,10 @@ mod tests {
             host: "kind".to_owned(),
             log: PathBuf::from("/x/reaper.log"),
             limit: Duration::from_mins(1),
+            idle: Some(Idle {
+                after: Duration::from_mins(30),
+                cache: PathBuf::from("/x"),
+            }),
         };
         let kubeconfig = Kubeconfig::from_yaml(
             "{apiVersion: v1, kind: Config, users: [{name: a, user: {token: hush}}]}",

@@ -43,6 +43,8 @@ fn victim() {
     let settings = Settings::from_environment(&[
         ("VCLUSTER_TEST_CACHE", cache.as_str()),
         ("VCLUSTER_TEST_STOP_TIMEOUT", limit.as_str()),
+        // The host is none of the engine's.
+        ("VCLUSTER_TEST_HOST_IDLE", "never"),
     ])
     .unwrap();
     let session = begin(&settings, &url, &Restart::Test(this_module("victim"))).unwrap();
@@ -123,6 +125,7 @@ fn settings(cache: &str, reaper: &str) -> Settings {
     Settings::from_environment(&[
         ("VCLUSTER_TEST_CACHE", cache),
         ("VCLUSTER_TEST_REAPER", reaper),
+        ("VCLUSTER_TEST_HOST_IDLE", "never"),
     ])
     .unwrap()
 }
@@ -207,6 +210,18 @@ fn a_reaper_whose_host_is_gone_ends() {
     victim.wait_until_cleaned_up();
 }
 
+#[test]
+fn a_reaper_whose_host_is_paused_ends() {
+    let (cache, host) = (tempfile::tempdir().unwrap(), FakeHost::start());
+    let mut victim = Victim::start_with(cache.path(), &host, "500ms");
+    host.add_of_session("vc-1", &victim.session);
+    host.stall(true);
+    victim.kill_group();
+    victim.wait_until_cleaned_up();
+    let log = std::fs::read_to_string(cache.path().join("reaper.log")).unwrap();
+    assert!(log.contains("did not answer"), "{log}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_reaper_holds_nothing_that_anybody_waits_for() {
@@ -262,12 +277,17 @@ fn a_sweep_takes_what_the_dead_left_and_spares_the_living() {
     dead.process.as_mut().unwrap().start_time += 1;
     let mut elsewhere = dead.clone();
     "elsewhere".clone_into(&mut elsewhere.place.machine);
+    // Its process id and start may well be those of a process of today.
+    let mut rebooted = mine.clone();
+    "rebooted".clone_into(&mut rebooted.session);
+    "an earlier one".clone_into(&mut rebooted.place.boot_id);
     let kept = dead.clone().kept_until(session.kept_until());
     let mut expired = elsewhere.clone();
     expired.expires_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
     for (name, owner) in [
         ("vc-mine", &mine),
         ("vc-dead", &dead),
+        ("vc-rebooted", &rebooted),
         ("vc-elsewhere", &elsewhere),
         ("vc-expired", &expired),
         ("vc-kept", &kept),
@@ -277,7 +297,10 @@ fn a_sweep_takes_what_the_dead_left_and_spares_the_living() {
     host.add_of_session("vc-unreadable", "no owner");
 
     let reaper = Reaper::new(&settings);
-    assert_eq!(sweep(&reaper, &host), ["vc-dead", "vc-expired"]);
+    assert_eq!(
+        sweep(&reaper, &host),
+        ["vc-dead", "vc-expired", "vc-rebooted"]
+    );
     assert_eq!(sweep(&reaper, &host), [""; 0]);
     assert_eq!(
         host.namespaces(),

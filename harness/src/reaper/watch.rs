@@ -14,18 +14,28 @@ use tracing::{error, info};
 
 use super::{
     delete::{self, DeleteError},
-    log::Log,
+    log::{self, Log},
     order::Order,
     renew,
     spawn::{NAME, READY, VARIABLE, this_program},
 };
-use crate::{deadline::Deadline, host, pool};
+use crate::{
+    deadline::Deadline,
+    host::{
+        self,
+        idle::{self, Idle, Uses},
+    },
+    pool,
+};
 
 /// Set in a reaper that holds no file of anybody else.
 const ALONE: &str = "VCLUSTER_TEST_REAPER_ALONE";
 
 /// A request that the dying process had sent may still be carried out for this long.
 const IN_FLIGHT: Duration = Duration::from_secs(2);
+
+/// How long a host may take to be told that it was used.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Becomes the reaper and never returns, if this program was started for that; else does nothing.
 ///
@@ -60,6 +70,7 @@ fn watch(directory: &Path) -> io::Result<()> {
     let lease = File::open(directory.join("lease"))?;
     let log = Log::start(directory, &order);
     renew::start(order.session.clone(), kubeconfig.clone());
+    let using = order.idle.as_ref().and_then(|idle| hold(&order, idle));
     announce()?;
     lock(&lease)?;
     info!(
@@ -73,9 +84,17 @@ fn watch(directory: &Path) -> io::Result<()> {
         error!(error = chain, "left for the next sweep");
     }
     log.finish();
-    remove(directory)?;
+    let removed = remove(directory);
     drop(lease);
-    keep_pool(&order, &kubeconfig)
+    // Who could not clean up could not look after a pool either.
+    let kept = match outcome {
+        Ok(()) => keep_pool(&order, &kubeconfig),
+        Err(_) => Ok(()),
+    };
+    if let Some(idle) = &order.idle {
+        time_host(&order, idle, &kubeconfig, using);
+    }
+    removed.and(kept)
 }
 
 /// What waits for its next test may wait for some time. Nobody waits for this process any more.
@@ -86,6 +105,26 @@ async fn keep_pool(order: &Order, kubeconfig: &Kubeconfig) -> io::Result<()> {
         Ok(host) => pool::keep_watch(&host, &order.host, cache).await,
         Err(error) => Err(io::Error::other(error)),
     }
+}
+
+/// Uses the host for as long as there may be something to clean up. Whoever started this uses it, so nobody
+/// deletes it just now.
+fn hold(order: &Order, idle: &Idle) -> Option<File> {
+    Uses::of(&idle.cache, &order.host).hold().ok().flatten()
+}
+
+/// The last one out: waits until somebody uses the host again, or it is deleted.
+#[tokio::main(flavor = "current_thread")]
+async fn time_host(order: &Order, idle: &Idle, kubeconfig: &Kubeconfig, using: Option<File>) {
+    let mark = async {
+        if let Ok(host) = host::client(kubeconfig, &order.host).await {
+            idle::mark_used(&host).await;
+        }
+    };
+    // A host that does not answer says nothing of its use; the timer sees for itself.
+    drop(tokio::time::timeout(ANSWER, mark).await);
+    let line = idle::run(&order.host, idle, using).await;
+    drop(log::append(&order.log, &line));
 }
 
 /// A runner may have left open what somebody reads to the end, such as a pipe of its own parent. The
@@ -129,9 +168,15 @@ fn lock(lease: &File) -> io::Result<()> {
 #[tokio::main(flavor = "current_thread")]
 async fn clean_up(order: &Order, kubeconfig: &Kubeconfig) -> Result<(), CleanUpError> {
     let deadline = Deadline::after("clean-up", order.limit);
-    let host = host::client(kubeconfig, &order.host).await?;
-    delete::session(&host, &order.session, IN_FLIGHT, deadline).await?;
-    Ok(())
+    let steps = async {
+        let host = host::client(kubeconfig, &order.host).await?;
+        delete::session(&host, &order.session, IN_FLIGHT, deadline).await?;
+        Ok(())
+    };
+    // A host that is paused takes connections and never answers.
+    tokio::time::timeout(order.limit + IN_FLIGHT, steps)
+        .await
+        .unwrap_or(Err(CleanUpError::TooSlow { limit: order.limit }))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +185,8 @@ enum CleanUpError {
     Reach(#[from] host::Error),
     #[error("could not remove what the session left")]
     Delete(#[from] DeleteError),
+    #[error("the host did not answer within {} s", limit.as_secs())]
+    TooSlow { limit: Duration },
 }
 
 /// Whoever sweeps may have been faster.

@@ -51,7 +51,7 @@ pub(super) async fn of_start(
         return explanation;
     };
     let failure = Failure {
-        test: test.path.clone(),
+        test: test.run.clone(),
         step: error.step.to_string(),
         elapsed: Some(error.elapsed),
         last_seen: None,

@@ -4,6 +4,7 @@
 //! behind [`Backend`], so that the order of events is tested without any.
 
 mod argument;
+mod attempt;
 mod backend;
 mod clean_up;
 mod current;

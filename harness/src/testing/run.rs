@@ -133,7 +133,7 @@ where
         }
         (Some(failure), ended) => {
             let failure = Failure {
-                test: test.path.clone(),
+                test: test.run.clone(),
                 step: ended.step().to_owned(),
                 elapsed: Some(begun.elapsed()),
                 last_seen: None,

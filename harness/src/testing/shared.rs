@@ -118,7 +118,7 @@ impl SharedHost {
     ) -> Result<VirtualClusterBuilder, SetUpError> {
         let keep = test.spec.keep_policy(&self.settings);
         let mut builder = VirtualCluster::builder(&new_name())
-            .owner(session.owner(&test.path, keep))
+            .owner(session.owner(&test.run, keep))
             .timeout(self.settings.start_timeout)
             .room(self.room(test).clone())
             // What is left is looked at before it is deleted.
@@ -242,7 +242,7 @@ impl Backend for SharedHost {
     async fn keep(&self, test: &TestInfo, cluster: VirtualCluster) -> Result<String, CleanUpError> {
         let place = self.place.get().expect("a cluster was started in a place");
         let until = place.session.kept_until();
-        let owner = place.session.owner(&test.path, Keep::Always);
+        let owner = place.session.owner(&test.run, Keep::Always);
         cluster.keep(&owner).await?;
         Ok(kept(cluster.name(), until))
     }

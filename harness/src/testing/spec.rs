@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::attempt;
 use crate::{
     fixture::{Fixture, Fixtures},
-    settings::{Keep, Settings},
+    settings::{Keep, ProcessEnvironment, Settings},
 };
 
 /// How long a test's body may take when nothing else is said.
@@ -65,6 +66,9 @@ pub enum Flavor {
 pub struct TestInfo {
     /// The test as `cargo test` calls it, such as `guestbook::works::case_1_small`.
     pub path: String,
+    /// The same with which run of it this is, where nextest runs it several times:
+    /// `guestbook::works::case_1_small-attempt-2`. Its clusters and bundles are named by it.
+    pub run: String,
     /// The crate it is in.
     pub crate_name: &'static str,
     /// What its attribute says.
@@ -209,6 +213,7 @@ impl TestInfo {
             module => format!("{module}::{}", spec.name),
         };
         Self {
+            run: path.clone() + &attempt::suffix(&ProcessEnvironment),
             path,
             crate_name,
             spec,
@@ -218,7 +223,7 @@ impl TestInfo {
 
     /// The test among those of other crates.
     pub(super) fn full_name(&self) -> String {
-        format!("{} {}", self.crate_name, self.path)
+        format!("{} {}", self.crate_name, self.run)
     }
 }
 

@@ -75,7 +75,7 @@ fn labels(role: NodeRole, options: &KindOptions, machine: &Machine) -> HashMap<S
     [
         (labels::CLUSTER, options.name.clone()),
         (labels::ROLE, role.label().to_owned()),
-        (labels::MADE_BY, labels::MADE_BY_US.to_owned()),
+        (labels::MADE_BY_US.0, labels::MADE_BY_US.1.to_owned()),
         (labels::MAKER, machine.maker.clone()),
         (labels::NODES, (options.workers + 1).to_string()),
     ]

@@ -168,8 +168,8 @@ fn group(containers: Vec<ContainerSummary>) -> Vec<KindCluster> {
             clusters.len() - 1
         });
         let known = &mut clusters[position];
-        known.is_ours &=
-            container_labels.get(labels::MADE_BY).map(String::as_str) == Some(labels::MADE_BY_US);
+        let (key, value) = labels::MADE_BY_US;
+        known.is_ours &= container_labels.get(key).map(String::as_str) == Some(value);
         known.containers.push(KindContainer {
             name,
             role,
@@ -276,7 +276,7 @@ mod tests {
         let labels = json!({
             labels::CLUSTER: "web",
             labels::ROLE: role,
-            labels::MADE_BY: labels::MADE_BY_US,
+            labels::MADE_BY_US.0: labels::MADE_BY_US.1,
             labels::NODES: nodes,
         });
         container(name, &labels, "running")

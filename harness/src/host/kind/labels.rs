@@ -4,10 +4,8 @@
 pub(super) const CLUSTER: &str = "io.x-k8s.kind.cluster";
 /// What the container is in it.
 pub(super) const ROLE: &str = "io.x-k8s.kind.role";
-/// Present on what we made: only that may be replaced without asking.
-pub(super) const MADE_BY: &str = "vcluster-test.dev/made-by";
-/// The value of [`MADE_BY`].
-pub(super) const MADE_BY_US: &str = "vcluster-test";
+/// The label and its value on what we made: only that may be replaced without asking.
+pub(crate) const MADE_BY_US: (&str, &str) = ("vcluster-test.dev/made-by", "vcluster-test");
 /// Who makes it, while it is being made.
 pub(super) const MAKER: &str = "vcluster-test.dev/maker";
 /// How many nodes the cluster has when it is complete.

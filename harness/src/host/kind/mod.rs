@@ -18,6 +18,8 @@ mod options;
 mod pod_network;
 mod ready;
 
+pub(crate) use labels::MADE_BY_US;
+
 pub use connect::connect;
 pub(super) use connect::{is_up, resume};
 pub use create::create;

@@ -10,7 +10,10 @@ use bollard::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::super::{Error, node::is_not_found};
+use super::{
+    super::{Error, node::is_not_found},
+    labels,
+};
 use crate::engine::Engine;
 
 /// The network's name.
@@ -102,10 +105,13 @@ fn request(ipv6_subnet: Option<&str>, mtu: Option<&str>) -> NetworkCreateRequest
     if let Some(mtu) = mtu {
         options.insert("com.docker.network.driver.mtu".to_owned(), mtu.to_owned());
     }
+    let (key, value) = labels::MADE_BY_US;
     NetworkCreateRequest {
         name: NAME.to_owned(),
         driver: Some("bridge".to_owned()),
         options: Some(options),
+        // kind's own has none: so it is known whose this is.
+        labels: Some([(key.to_owned(), value.to_owned())].into()),
         enable_ipv6: Some(ipv6_subnet.is_some()),
         ipam: ipv6_subnet.map(|subnet| Ipam {
             config: Some(vec![IpamConfig {

@@ -1,0 +1,245 @@
+//! One cycle: a test with a cluster, in a process of its own, that comes to its end or is killed.
+
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{process, workspace};
+
+/// The test that is run, and the program it is in.
+const TEST: &str = "life::inner::passes";
+const PROGRAM: &str = "e2e";
+
+/// What all processes of a soak carry in their environment, and nobody else.
+const MARK: &str = "VCLUSTER_SOAK";
+
+/// How long a whole cycle may take on a busy machine.
+const LIMIT: Duration = Duration::from_mins(5);
+
+/// The program that is run in each cycle.
+#[derive(Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+    mark: String,
+    /// Where its processes put what is temporary.
+    pub(super) scratch: TempDir,
+    /// Where their bundles and their time line go.
+    artifacts: TempDir,
+}
+
+/// How a cycle is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// By itself.
+    Whole,
+    /// By SIGKILL after this time, in every fifth case together with its reaper.
+    Killed { after: Duration, with_reaper: bool },
+}
+
+/// A cycle that has ended.
+#[derive(Debug)]
+pub(super) struct Cycle {
+    pub(super) pid: u32,
+    /// Its session, when it came to have one.
+    pub(super) session: Option<String>,
+    /// The last part of its start that it told of.
+    pub(super) phase: Option<String>,
+    pub(super) took: Duration,
+    pub(super) was_killed: bool,
+}
+
+impl Program {
+    /// Builds it.
+    pub(super) fn build() -> anyhow::Result<Self> {
+        let mut cargo = workspace::cargo();
+        cargo.args(["test", "--workspace", "--test", PROGRAM, "--no-run"]);
+        cargo.args(["--message-format", "json"]);
+        let messages = process::capture(&mut cargo)?;
+        Self::at(executable(&messages).context("cargo did not say where the test program is")?)
+    }
+
+    /// One that is built.
+    pub(super) fn at(path: PathBuf) -> anyhow::Result<Self> {
+        Ok(Self {
+            path,
+            mark: format!("{}-{}", std::process::id(), super::luck::seed()),
+            scratch: tempfile::tempdir()?,
+            artifacts: tempfile::tempdir()?,
+        })
+    }
+
+    /// Runs one cycle.
+    pub(super) async fn run(&self, end: End) -> anyhow::Result<Cycle> {
+        let began = Instant::now();
+        let mut child = self.start()?;
+        let pid = child.id().context("the test has no process")?;
+        let said = (child.stdout.take(), child.stderr.take());
+        // The test lives as long as this is open.
+        let input = child.stdin.take();
+        let (out, err) = (tokio::spawn(read(said.0)), tokio::spawn(read(said.1)));
+        let (status, was_killed) = match end {
+            End::Whole => (tokio::time::timeout(LIMIT, child.wait()).await, false),
+            End::Killed { after, with_reaper } => {
+                if let Ok(status) = tokio::time::timeout(after, child.wait()).await {
+                    // It was quicker.
+                    (Ok(status), false)
+                } else {
+                    kill_group(pid)?;
+                    if with_reaper {
+                        self.kill_all();
+                    }
+                    (tokio::time::timeout(LIMIT, child.wait()).await, true)
+                }
+            }
+        };
+        drop(input);
+        let Ok(status) = status else {
+            bail!("the test did not end within {} s", LIMIT.as_secs());
+        };
+        let status = status?;
+        let said = [out.await?, err.await?].concat();
+        ensure!(
+            was_killed || status.success(),
+            "the test ended with {status}:\n{}",
+            said.join("\n")
+        );
+        Ok(Cycle {
+            pid,
+            session: word_after(&said, "begun session="),
+            phase: word_after(&said, "passed phase="),
+            took: began.elapsed(),
+            was_killed,
+        })
+    }
+
+    fn start(&self) -> anyhow::Result<Child> {
+        Ok(Command::new(&self.path)
+            .args([TEST, "--exact", "--ignored", "--nocapture"])
+            .env("E2E_INNER", "1")
+            .env(MARK, &self.mark)
+            .env("TMPDIR", self.scratch.path())
+            .env("VCLUSTER_TEST_ARTIFACTS", self.artifacts.path())
+            .env("VCLUSTER_TEST_RUN", format!("soak-{}", self.mark))
+            .env("VCLUSTER_TEST_LOG", "vcluster_harness=debug")
+            .env("VCLUSTER_TEST_HOST_IDLE", "never")
+            .env("NO_COLOR", "1")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?)
+    }
+
+    /// The processes of all cycles that live, reapers among them.
+    pub(super) fn processes(&self) -> Vec<(Pid, String)> {
+        let wanted = format!("{MARK}={}", self.mark);
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid: i32| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+            let mut words = environment.split(|byte| *byte == 0);
+            if !words.any(|word| word == wanted.as_bytes()) {
+                return None;
+            }
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let command = String::from_utf8_lossy(&command).replace('\0', " ");
+            Some((Pid::from_raw(pid)?, command.trim().to_owned()))
+        })
+        .collect()
+    }
+
+    fn kill_all(&self) {
+        for (pid, _) in self.processes() {
+            // It may have ended meanwhile.
+            rustix::process::kill_process(pid, Signal::KILL).ok();
+        }
+    }
+}
+
+fn kill_group(pid: u32) -> anyhow::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.context("the test has no process id")?;
+    Ok(rustix::process::kill_process_group(pid, Signal::KILL)?)
+}
+
+/// The lines of a stream, to its end.
+async fn read(stream: Option<impl AsyncRead + Unpin>) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(stream) = stream {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            said.push(line);
+        }
+    }
+    said
+}
+
+/// The word that was last said after these.
+fn word_after(said: &[String], words: &str) -> Option<String> {
+    let (_, rest) = said.iter().rev().find_map(|line| line.split_once(words))?;
+    let word = rest.split_whitespace().next()?;
+    Some(word.trim_matches('"').to_owned())
+}
+
+fn executable(messages: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+        target: Option<Target>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    messages
+        .filter(|message| {
+            message
+                .target
+                .as_ref()
+                .is_some_and(|target| target.name == PROGRAM)
+        })
+        .find_map(|message| message.executable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_found_among_what_cargo_says() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"e2e"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"web"},"executable":"/t/web"}
+{"reason":"compiler-artifact","target":{"name":"e2e"},"executable":"/t/e2e-1"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/e2e-1")));
+    }
+
+    #[test]
+    fn the_last_phase_counts() {
+        let said = [
+            "begun session=\"ab12\" host=x",
+            "passed phase=address",
+            "passed phase=objects elapsed=1s",
+        ];
+        let said = said.map(str::to_owned);
+        assert_eq!(word_after(&said, "begun session=").as_deref(), Some("ab12"));
+        assert_eq!(
+            word_after(&said, "passed phase=").as_deref(),
+            Some("objects")
+        );
+    }
+}

@@ -73,10 +73,15 @@ pub(crate) async fn make_room(host: &Client, pool: Pool) -> Result<(), DeleteErr
     Ok(())
 }
 
-/// Deletes the one that has waited longest: somebody waits for its room.
+/// What was left that lately is likely to be taken at once.
+const WANTED: SignedDuration = SignedDuration::from_secs(15);
+
+/// Deletes the one that has waited longest, if that is long: somebody waits for its room.
 pub(crate) async fn give_way(host: &Client) -> Result<(), DeleteError> {
     let waiting = waiting(host, None).await.map_err(DeleteError::List)?;
-    match waiting.iter().min_by_key(|idle| idle_since(idle)) {
+    let now = clock::host_now(host).await;
+    let longest = waiting.iter().min_by_key(|idle| idle_since(idle));
+    match longest.filter(|idle| now.duration_since(idle_since(idle)) > WANTED) {
         Some(idle) => discard(host, idle, "its room is needed").await.map(drop),
         None => Ok(()),
     }

@@ -32,6 +32,8 @@ pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
 
 /// Label on virtual objects that were brought from the host.
 pub const MIRRORED: &str = "vcluster-test.dev/from-host";
+/// Label on virtual nodes that show nothing of the host's node.
+pub const MADE_UP: &str = "vcluster-test.dev/made-up";
 /// Label on host secrets that hold the tokens of a pod.
 pub const TOKENS: &str = "vcluster-test.dev/tokens";
 /// Annotation on such a secret: when its tokens must be renewed.

@@ -1,25 +1,31 @@
-//! Brings the host's nodes into the virtual cluster, as long as the tenant's pods are on them.
+//! Shows nodes in the virtual cluster: the host's, those of them that the configuration chooses, or
+//! made-up ones where the tenant's pods are.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
-use serde_json::json;
+use tokio::{sync::OnceCell, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
     cache::Change,
     clusters::Clusters,
+    config::Shown,
     metadata, mirror,
     object_key::ObjectKey,
     queue::{Outcome, Queue},
-    resources::{node, pod},
-    worker, write,
+    resources::{
+        node::{self, Sighting},
+        pod,
+    },
+    worker,
+    write::{self, Side},
 };
 
 /// How long a node stays after its last pod: the next one often comes soon.
@@ -31,6 +37,8 @@ pub(crate) struct Nodes {
     clusters: Arc<Clusters>,
     queue: Queue<String>,
     unused_since: Mutex<HashMap<String, Instant>>,
+    /// What made-up nodes say that they run.
+    version: OnceCell<String>,
 }
 
 impl Nodes {
@@ -40,6 +48,7 @@ impl Nodes {
             clusters: Arc::clone(clusters),
             queue: Queue::default(),
             unused_since: Mutex::default(),
+            version: OnceCell::new(),
         });
         let caches = &clusters.caches;
         for cache in [&caches.nodes.on_host, &caches.nodes.on_virtual] {
@@ -66,7 +75,7 @@ impl Nodes {
         let node =
             |pod: &Option<Arc<Pod>>| pod.as_deref().and_then(pod::node_of).map(str::to_owned);
         let (before, after) = (node(&change.before), node(&change.after));
-        if before != after {
+        if before != after || !has_same_host(change) {
             for node in before.into_iter().chain(after) {
                 self.queue.add(node);
             }
@@ -96,16 +105,12 @@ impl Nodes {
 
     async fn reconcile(&self, name: &str) -> Result<Outcome, write::Error> {
         let key = ObjectKey::cluster_scoped(name);
-        let caches = &self.clusters.caches;
-        let shown = caches.nodes.on_virtual.get(&key);
-        let host = caches.nodes.on_host.get(&key);
-        let is_wanted =
-            host.is_some() && (self.clusters.config.sync.from_host.nodes.all || self.is_used(name));
-        match (host.filter(|_| is_wanted), shown) {
-            (Some(host), shown) => {
+        let shown = self.clusters.caches.nodes.on_virtual.get(&key);
+        match (self.wanted(&key).await?, shown) {
+            (Some(mut wanted), shown) => {
                 self.unused_since().remove(name);
-                let mut wanted = node::to_virtual(&host);
-                let status = json!({ "status": wanted.status.take() });
+                let status = node::status_patch(&wanted, shown.as_deref());
+                wanted.status = None;
                 mirror::show(&self.clusters, wanted, Some(status), shown.as_deref()).await?;
             }
             (None, Some(shown)) if metadata::is_mirrored(shown.as_ref()) => {
@@ -113,7 +118,7 @@ impl Nodes {
                     .unused_since()
                     .entry(name.to_owned())
                     .or_insert_with(Instant::now);
-                let left = LINGER.saturating_sub(since.elapsed());
+                let left = self.linger().saturating_sub(since.elapsed());
                 if !left.is_zero() {
                     return Ok(Outcome::After(left));
                 }
@@ -130,6 +135,53 @@ impl Nodes {
         Ok(Outcome::Done)
     }
 
+    /// The node as the tenant should see it; none if it should not.
+    async fn wanted(&self, key: &ObjectKey) -> Result<Option<Node>, write::Error> {
+        let sync = &self.clusters.config.sync;
+        let host = self.clusters.caches.nodes.on_host.get(key);
+        let host = match sync.from_host.nodes.shown() {
+            Shown::MadeUp => return self.made_up(&key.name).await,
+            Shown::Used => host.filter(|_| self.is_used(&key.name)),
+            Shown::Labelled(labels) => host.filter(|host| node::has_labels(host, labels)),
+            Shown::All => host,
+        };
+        Ok(host.map(|host| node::to_virtual(&host, sync)))
+    }
+
+    async fn made_up(&self, name: &str) -> Result<Option<Node>, write::Error> {
+        let pods = &self.clusters.caches.pods.on_host;
+        let pods = pods.filter(|pod| pod::node_of(pod) == Some(name));
+        if pods.is_empty() {
+            return Ok(None);
+        }
+        let mut seen = Sighting::default();
+        for pod in &pods {
+            seen.add(pod);
+        }
+        let version = self.version.get_or_try_init(async || {
+            let client = self.clusters.on_virtual.client();
+            let answer = client.apiserver_version().await;
+            let answer = answer.map_err(|source| write::Error {
+                action: "read",
+                kind: "version".to_owned(),
+                object: ObjectKey::cluster_scoped("version"),
+                side: Side::Virtual,
+                retry_after: None,
+                source: Box::new(source),
+            })?;
+            Ok(answer.git_version)
+        });
+        Ok(Some(node::made_up(name, &seen, version.await?)))
+    }
+
+    /// How long a node stays that is not wanted any more.
+    fn linger(&self) -> Duration {
+        match self.clusters.config.sync.from_host.nodes.shown() {
+            Shown::MadeUp | Shown::Used => LINGER,
+            Shown::Labelled(_) | Shown::All => Duration::ZERO,
+        }
+    }
+
     /// Is a pod of this cluster on the node, on either side?
     fn is_used(&self, name: &str) -> bool {
         let is_on = |pod: &Pod| pod::node_of(pod) == Some(name);
@@ -142,4 +194,13 @@ impl Nodes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does the pod say the same of its node's addresses as before?
+fn has_same_host(change: &Change<Pod>) -> bool {
+    let addresses = |pod: &Option<Arc<Pod>>| {
+        let status = pod.as_deref().and_then(|pod| pod.status.as_ref());
+        status.map(|status| (status.host_ip.clone(), status.host_ips.clone()))
+    };
+    addresses(&change.before) == addresses(&change.after)
 }

@@ -79,8 +79,11 @@ fn lease_rules(name: String) -> [PolicyRule; 2] {
 #[must_use]
 pub fn cluster_role_rules(config: &SyncConfig) -> Vec<PolicyRule> {
     let (to_host, from_host) = (&config.sync.to_host, &config.sync.from_host);
-    let mut rules = vec![rule("", &["nodes"], READ)];
+    let nodes = Switch {
+        enabled: from_host.nodes.enabled,
+    };
     let shown = [
+        (nodes, "", "nodes"),
         (from_host.storage_classes, STORAGE, "storageclasses"),
         (from_host.priority_classes, SCHEDULING, "priorityclasses"),
         (
@@ -90,7 +93,7 @@ pub fn cluster_role_rules(config: &SyncConfig) -> Vec<PolicyRule> {
         ),
         (from_host.runtime_classes, "node.k8s.io", "runtimeclasses"),
     ];
-    rules.extend(switched_on(&shown, READ));
+    let mut rules: Vec<_> = switched_on(&shown, READ).collect();
     // Rights cannot be limited to names that begin alike, so these are never given unasked.
     let made = [
         (to_host.persistent_volumes, "", "persistentvolumes"),
@@ -186,6 +189,9 @@ mod tests {
         assert!(allows(&role_rules(&config), "events", "watch"));
         config.sync.from_host.events.enabled = false;
         assert!(!allows(&role_rules(&config), "events", "watch"));
+        assert!(allows(&cluster_role_rules(&config), "nodes", "watch"));
+        config.sync.from_host.nodes.enabled = false;
+        assert!(!allows(&cluster_role_rules(&config), "nodes", "watch"));
         assert!(!allows(&role_rules(&config), "ingresses", "list"));
         config.sync.to_host.ingresses.enabled = true;
         assert!(allows(&role_rules(&config), "ingresses", "create"));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Debug, net::IpAddr, sync::Arc};
 
 use k8s_openapi::{
     ClusterResourceScope, NamespaceResourceScope,
-    api::core::v1::{PersistentVolume, PersistentVolumeClaim, Service},
+    api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Service},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Api, Client, Resource, core::Status};
@@ -153,6 +153,8 @@ pub struct Surroundings {
     pub is_referenced: bool,
     /// The node that the host chose exists in the virtual cluster.
     pub has_virtual_node: bool,
+    /// The host's node that the tenant chose.
+    pub chosen_node: Option<Arc<Node>>,
     /// Referenced virtual objects whose twin is not on the host yet.
     pub pending: Vec<Reference>,
 }

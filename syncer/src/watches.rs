@@ -36,8 +36,10 @@ impl Caches {
             on_virtual(&self.pods.on_virtual, trim::nothing),
             on_host(&self.pods.on_host, Shows::Ours, trim::host_pod),
             on_virtual(&self.nodes.on_virtual, trim::node),
-            on_host(&self.nodes.on_host, Shows::Everything, trim::node),
         ];
+        if self.sync.from_host.nodes.enabled {
+            all.push(on_host(&self.nodes.on_host, Shows::Everything, trim::node));
+        }
         all.extend(pair(&self.endpoint_slices, Shows::Everything));
         all.extend(pair(&self.services, Shows::Ours));
         all.extend(pair(&self.endpoints, Shows::Ours));

@@ -1,8 +1,13 @@
 //! What is synced: the part of the configuration that a user writes.
 
+use k8s_openapi::api::core::v1::Toleration;
 use serde::{Deserialize, Serialize};
 
-use super::error::{Error, explain};
+use super::{
+    error::{Error, explain},
+    nodes::Nodes,
+    tolerations,
+};
 
 /// What is synced, by direction.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,12 +71,25 @@ impl Default for ToHost {
 pub struct Pods {
     /// Pods with a subdomain, such as those of stateful sets, find their own full name in `/etc/hosts`.
     pub rewrite_hosts: Switch,
+    /// What every pod tolerates on the host, so that the tenant sees no such taint: `*`, `key`,
+    /// `key=value`, `key:effect` or `key=value:effect`.
+    pub enforce_tolerations: Vec<String>,
+}
+
+impl Pods {
+    /// What every pod tolerates on the host. What is no toleration, and was refused by
+    /// [`Sync::check`], is left out.
+    pub fn enforced_tolerations(&self) -> Vec<Toleration> {
+        let texts = self.enforce_tolerations.iter();
+        texts.filter_map(|text| tolerations::parse(text)).collect()
+    }
 }
 
 impl Default for Pods {
     fn default() -> Self {
         Self {
             rewrite_hosts: Switch::ON,
+            enforce_tolerations: Vec::new(),
         }
     }
 }
@@ -130,14 +148,6 @@ impl Default for FromHost {
     }
 }
 
-/// Which nodes the tenant sees.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Nodes {
-    /// All of them, not only those that carry the tenant's pods.
-    pub all: bool,
-}
-
 /// A file that says what is synced, and nothing else.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,7 +170,7 @@ impl Sync {
     /// Says what does not go together.
     ///
     /// # Errors
-    /// Names the first kind that is to go both ways.
+    /// Names the first contradiction, such as a kind that is to go both ways.
     pub fn check(&self) -> Result<(), Error> {
         let (to_host, from_host) = (&self.to_host, &self.from_host);
         for (kind, there, back) in [
@@ -182,7 +192,12 @@ impl Sync {
         if to_host.persistent_volumes.enabled && !to_host.persistent_volume_claims.enabled {
             return Err(Error::VolumesWithoutClaims);
         }
-        Ok(())
+        for text in &to_host.pods.enforce_tolerations {
+            if tolerations::parse(text).is_none() {
+                return Err(Error::Toleration { text: text.clone() });
+            }
+        }
+        from_host.nodes.check()
     }
 }
 

@@ -43,6 +43,32 @@ pub enum Error {
         /// How long it must be.
         shortest: u16,
     },
+    /// Nodes that are chosen in two ways.
+    #[error("`nodes.selector` takes `all` or `labels`, not both")]
+    NodesTwice,
+    /// A wish about nodes that are not read.
+    #[error("`nodes.{key}` is about the host's nodes: leave `nodes.enabled` on")]
+    NodesUnread {
+        /// What is wished.
+        key: &'static str,
+    },
+    /// A pattern of keys that is none.
+    #[error("`{pattern}` in `nodes.{key}` is no pattern: write a key, or its beginning and a `*`")]
+    Pattern {
+        /// Where it stands.
+        key: &'static str,
+        /// The pattern.
+        pattern: String,
+    },
+    /// A toleration that is none.
+    #[error(
+        "`{text}` in `enforceTolerations` is no toleration: write `*`, `key`, `key=value`, \
+         `key:effect` or `key=value:effect`, where the effect is NoSchedule, PreferNoSchedule or NoExecute"
+    )]
+    Toleration {
+        /// What stands there.
+        text: String,
+    },
     /// Not a configuration.
     #[error("the configuration is not valid")]
     Parse(#[from] serde_yaml_ng::Error),

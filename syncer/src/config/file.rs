@@ -167,7 +167,12 @@ pub(crate) mod tests {
     #[case::at_the_top("hostNamspace: web", "hostNamspace", "hostNamespace")]
     #[case::in_another_spelling("dns_address: web", "dns_address", "dnsAddress")]
     #[case::further_down("sync: {toHost: {configmaps: {}}}", "configmaps", "configMaps")]
-    #[case::an_only_child("sync: {fromHost: {nodes: {every: true}}}", "every", "all")]
+    #[case::of_nodes(
+        "sync: {fromHost: {nodes: {selector: {labls: {}}}}}",
+        "labls",
+        "labels"
+    )]
+    #[case::an_only_child("sync: {toHost: {secrets: {every: true}}}", "every", "all")]
     fn an_unknown_key_is_an_error_that_names_the_nearest(
         #[case] text: &str,
         #[case] unknown: &str,

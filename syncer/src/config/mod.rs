@@ -5,10 +5,13 @@ mod choice;
 mod error;
 mod file;
 mod leader_election;
+mod nodes;
+mod tolerations;
 
-pub use choice::{Content, FromHost, Nodes, Pods, Switch, Sync, ToHost};
+pub use choice::{Content, FromHost, Pods, Switch, Sync, ToHost};
 pub use error::Error;
 pub use file::SyncConfig;
 #[cfg(test)]
 pub(crate) use file::tests;
 pub use leader_election::LeaderElection;
+pub use nodes::{NodeSelector, Nodes, Shown};

@@ -301,6 +301,9 @@ impl FakeApi {
                 .find(|(name, _)| name == key)
                 .map(|(_, value)| value.clone())
         };
+        if parts.uri.path() == "/version" {
+            return respond(StatusCode::OK, &version());
+        }
         let Some(path) = Path::parse(parts.uri.path()) else {
             return refuse(&Refusal::new(StatusCode::NOT_FOUND, "no such path"));
         };
@@ -406,6 +409,13 @@ impl FakeApi {
         });
         Response::new(StreamBody::new(lines).boxed_unsync())
     }
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1", "minor": "34", "gitVersion": "v1.34.2", "gitCommit": "", "gitTreeState": "clean",
+        "buildDate": "", "goVersion": "", "compiler": "gc", "platform": "linux/amd64",
+    })
 }
 
 fn respond(code: StatusCode, value: &Value) -> Response<Sent> {

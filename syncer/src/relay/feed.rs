@@ -1,12 +1,19 @@
 //! Keeps a directory up to date from what the syncer watches anyway.
 
+use std::collections::BTreeMap;
+
 use kube::Resource;
 
 use super::{
     directory::{ApiServer, Directory},
     shared::SharedDirectory,
 };
-use crate::{cache::Cache, caches::Caches, config::SyncConfig};
+use crate::{
+    cache::Cache,
+    caches::Caches,
+    config::{Shown, SyncConfig},
+    resources::node,
+};
 
 impl SharedDirectory {
     /// A directory that follows `caches`. It must be made before their watches start, or it misses
@@ -33,14 +40,21 @@ impl SharedDirectory {
             Directory::remove_slice,
         );
         // The nodes that carry pods are known from the pods; others are none of the tenant's
-        // business unless it sees all of them.
-        if config.sync.from_host.nodes.all {
-            directory.follow(
-                &caches.nodes.on_host,
-                Directory::put_node,
-                Directory::remove_node,
-            );
-        }
+        // business unless it sees them.
+        let labels = match config.sync.from_host.nodes.shown() {
+            Shown::MadeUp | Shown::Used => return directory,
+            Shown::Labelled(labels) => labels.clone(),
+            Shown::All => BTreeMap::new(),
+        };
+        let shared = directory.clone();
+        caches.nodes.on_host.subscribe(move |change| {
+            let node = change.after.as_deref();
+            let node = node.filter(|node| node::has_labels(node, &labels));
+            shared.update(|directory| match node {
+                Some(node) => directory.put_node(node),
+                None => directory.remove_node(&change.key.name),
+            });
+        });
         directory
     }
 
@@ -65,10 +79,11 @@ impl SharedDirectory {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeStatus, Pod};
+    use kube::ResourceExt;
 
     use super::*;
     use crate::{
-        config::tests::config,
+        config::{NodeSelector, tests::config},
         relay::{
             Refusal, Route, Target,
             identity::tests::names,
@@ -118,14 +133,29 @@ mod tests {
     }
 
     #[test]
-    fn nodes_without_pods_are_the_tenants_only_if_it_sees_all() {
-        for all in [true, false] {
+    fn nodes_without_pods_are_the_tenants_only_if_it_sees_them() {
+        let labelled = |value: &str| NodeSelector {
+            all: false,
+            labels: [("disk".to_owned(), value.to_owned())].into(),
+        };
+        let all = NodeSelector {
+            all: true,
+            ..NodeSelector::default()
+        };
+        for (selector, is_seen) in [
+            (all, true),
+            (labelled("fast"), true),
+            (labelled("slow"), false),
+            (NodeSelector::default(), false),
+        ] {
             let caches = Caches::new(names(), config().sync);
             let mut config = config();
-            config.sync.from_host.nodes.all = all;
+            config.sync.from_host.nodes.selector = selector.clone();
             let directory = SharedDirectory::following(&caches, &config);
             let mut node = Node::default();
             node.metadata.name = Some("node-1".to_owned());
+            node.labels_mut()
+                .insert("disk".to_owned(), "fast".to_owned());
             node.status = Some(NodeStatus {
                 addresses: Some(vec![NodeAddress {
                     address: NODE_ADDRESS.to_owned(),
@@ -133,10 +163,16 @@ mod tests {
                 }]),
                 ..NodeStatus::default()
             });
-            caches.nodes.on_host.insert(node);
+            caches.nodes.on_host.insert(node.clone());
             for target in ["172.18.0.3:10250", "node-1:10250"] {
-                assert_eq!(route(&directory, target).is_ok(), all, "{target}");
+                let found = route(&directory, target);
+                assert_eq!(found.is_ok(), is_seen, "{target} with {selector:?}");
             }
+            node.labels_mut()
+                .insert("disk".to_owned(), "slow".to_owned());
+            caches.nodes.on_host.insert(node);
+            let is_still_seen = route(&directory, "node-1:10250").is_ok();
+            assert_eq!(is_still_seen, selector.labels.is_empty() == is_seen);
             assert!(route(&directory, "172.18.0.3:10255").is_err());
         }
     }

@@ -7,6 +7,7 @@ mod content;
 mod election;
 mod model;
 mod model_of_pods;
+mod nodes;
 mod outage;
 mod pace;
 mod pods;

@@ -13,7 +13,7 @@ async fn nothing_is_written_in_a_quiet_minute() {
     let world = World::awake_with(|sync| {
         sync.to_host.config_maps.all = true;
         sync.to_host.secrets.all = true;
-        sync.from_host.nodes.all = true;
+        sync.from_host.nodes.selector.all = true;
         sync.from_host.storage_classes.enabled = true;
     })
     .await;

@@ -8,6 +8,7 @@ mod env;
 mod ephemeral;
 pub mod hosts;
 mod life;
+mod place;
 mod references;
 mod resize;
 mod status;
@@ -67,6 +68,9 @@ impl ResourceSyncer for Pods {
         if let Some(node) = node {
             let key = ObjectKey::cluster_scoped(node);
             around.has_virtual_node = caches.nodes.on_virtual.get(&key).is_some();
+        }
+        if let Some(chosen) = node_of(&pod) {
+            around.chosen_node = caches.nodes.on_host.get(&ObjectKey::cluster_scoped(chosen));
         }
         let is_debugged = |host: &Pod| !ephemeral::missing(&pod, host).is_empty();
         if node.is_none() || host.as_deref().is_some_and(is_debugged) {

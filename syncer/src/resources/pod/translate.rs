@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use super::{
     affinity, dns, downward_api,
     env::Environment,
-    hosts, resize, update,
+    hosts, place, resize, update,
     volumes::{self, Owner},
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
 /// Translates everything that a pod is born with.
 pub(super) fn to_host(pod: &Pod, cx: &Translation) -> Result<Pod, TranslateError> {
     let spec = pod.spec.as_ref().map(|spec| spec_to_host(pod, spec, cx));
+    let spec = spec.transpose()?;
     Ok(Pod {
         metadata: metadata_to_host(pod, cx)?,
         spec,
@@ -81,7 +82,7 @@ fn owner_kind(pod: &Pod) -> Option<&str> {
     Some(&owner.kind)
 }
 
-fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> PodSpec {
+fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> Result<PodSpec, TranslateError> {
     let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
     let uid = pod.uid().unwrap_or_default();
     let owner = Owner {
@@ -118,6 +119,7 @@ fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> PodSpec {
         .push(api_server_alias(&cx.facts));
     dns::to_host(&mut host, &namespace, &cx.facts);
     affinity::to_host(&mut host, &namespace, &cx.names);
+    place::to_host(&mut host, pod, cx)?;
 
     host.enable_service_links = Some(false);
     let env = Environment::of(spec, &namespace, cx);
@@ -144,7 +146,7 @@ fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> PodSpec {
     for volume in host.volumes.iter_mut().flatten() {
         volumes::to_host(volume, &owner, &cx.names);
     }
-    host
+    Ok(host)
 }
 
 /// The account that a pod runs under on the host: one for all, unless the tenant's own are there.

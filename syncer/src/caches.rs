@@ -12,7 +12,7 @@ use k8s_openapi::api::{
     node::v1::RuntimeClass,
     policy::v1::PodDisruptionBudget,
     scheduling::v1::PriorityClass,
-    storage::v1::StorageClass,
+    storage::v1::{CSIDriver, CSINode, CSIStorageCapacity, StorageClass},
 };
 
 use crate::{
@@ -67,6 +67,16 @@ pub struct Caches {
     pub ingress_classes: Pair<IngressClass>,
     /// Runtime classes.
     pub runtime_classes: Pair<RuntimeClass>,
+    /// Drivers of volumes.
+    pub csi_drivers: Pair<CSIDriver>,
+    /// Which drivers nodes run.
+    pub csi_nodes: Pair<CSINode>,
+    /// How much room drivers have; of the host's all.
+    pub csi_capacities: Pair<CSIStorageCapacity>,
+    /// All pods of the host, anybody's: where they are and what they ask for.
+    pub everybodys_pods: Cache<Pod>,
+    /// All volumes of the host, anybody's: from where they can be reached.
+    pub everybodys_volumes: Cache<PersistentVolume>,
     /// Which virtual objects need which others.
     pub references: Arc<References>,
     pub(crate) sync: config::Sync,
@@ -120,6 +130,11 @@ impl Caches {
             storage_classes: Pair::default(),
             ingress_classes: Pair::default(),
             runtime_classes: Pair::default(),
+            csi_drivers: Pair::default(),
+            csi_nodes: Pair::default(),
+            csi_capacities: Pair::default(),
+            everybodys_pods: Cache::default(),
+            everybodys_volumes: Cache::default(),
             references: Arc::default(),
             sync,
         };

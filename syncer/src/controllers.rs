@@ -14,9 +14,10 @@ use crate::{
     caches::Pair,
     clusters::Clusters,
     controller::Controller,
+    csi,
     kubernetes_service::KubernetesService,
     metadata,
-    mirror::Mirror,
+    mirror::{Mirror, View},
     nodes::Nodes,
     object_key::ObjectKey,
     resource::{Kind, Reference, ResourceSyncer, Synced},
@@ -292,6 +293,14 @@ impl Others {
         if from_host.runtime_classes.enabled {
             others.mirror(&caches.runtime_classes);
         }
+        if clusters.config.sync.shows_drivers() {
+            let drivers = csi::drivers(clusters);
+            others.add(|stop| drivers.run(stop));
+            let nodes = csi::nodes(clusters);
+            others.add(|stop| nodes.run(stop));
+            let capacities = csi::capacities(clusters);
+            others.add(|stop| capacities.run(stop));
+        }
         others
     }
 
@@ -338,7 +347,7 @@ impl Others {
     }
 
     fn mirror<K: Synced>(&mut self, objects: &Pair<K>) {
-        let mirror = Mirror::new(&self.clusters, objects);
+        let mirror = Mirror::new(&self.clusters, objects, View::default());
         self.add(|stop| mirror.run(stop));
     }
 

@@ -32,6 +32,8 @@ pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
 
 /// Label on virtual objects that were brought from the host.
 pub const MIRRORED: &str = "vcluster-test.dev/from-host";
+/// Annotation on virtual nodes: the taints that are the host's, where others are the tenant's.
+pub const ORIGINAL_TAINTS: &str = "vcluster.loft.sh/original-taints";
 /// Label on virtual nodes that show nothing of the host's node.
 pub const MADE_UP: &str = "vcluster-test.dev/made-up";
 /// Label on host secrets that hold the tokens of a pod.

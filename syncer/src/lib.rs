@@ -14,6 +14,7 @@ mod controller;
 mod controllers;
 mod coredns;
 mod cover;
+mod csi;
 pub mod election;
 mod events;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub mod object_key;
 mod optional;
 pub mod plan;
 mod process;
+mod quantity;
 pub mod queue;
 pub mod rbac;
 pub mod references;

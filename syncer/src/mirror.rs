@@ -21,33 +21,89 @@ use crate::{
     write::{self, Merge},
 };
 
-/// Mirrors one kind, all objects of it.
+/// Mirrors one kind.
 pub(crate) struct Mirror<K> {
     clusters: Arc<Clusters>,
+    view: View<K>,
     on_virtual: Cache<K>,
     on_host: Cache<K>,
     queue: Queue<ObjectKey>,
 }
 
+/// How the host's objects look in the virtual cluster.
+pub(crate) struct View<K> {
+    /// Their virtual keys, unless those are the host's.
+    pub(crate) key: Option<fn(&ObjectKey) -> ObjectKey>,
+    /// The virtual object of a host object; none if it is not shown.
+    pub(crate) show: fn(&K, &Clusters) -> Option<K>,
+}
+
+impl<K: Synced> Default for View<K> {
+    fn default() -> Self {
+        Self {
+            key: None,
+            show: as_it_is,
+        }
+    }
+}
+
+/// The same object, marked as the host's.
+#[expect(clippy::unnecessary_wraps, reason = "other views leave some out")]
+pub(crate) fn as_it_is<K: Synced>(host: &K, _: &Clusters) -> Option<K> {
+    let mut wanted = host.clone();
+    *wanted.meta_mut() = metadata::mirrored(host.meta());
+    Some(wanted)
+}
+
 impl<K: Synced> Mirror<K> {
     /// Hears of the kind on both sides.
-    pub(crate) fn new(clusters: &Arc<Clusters>, objects: &Pair<K>) -> Arc<Self> {
+    pub(crate) fn new(clusters: &Arc<Clusters>, objects: &Pair<K>, view: View<K>) -> Arc<Self> {
         let mirror = Arc::new(Self {
             clusters: Arc::clone(clusters),
+            view,
             on_virtual: objects.on_virtual.clone(),
             on_host: objects.on_host.clone(),
             queue: Queue::default(),
         });
-        for cache in [&objects.on_virtual, &objects.on_host] {
-            // Weak, as the caches live as long as the clusters do, and the controller holds those.
-            let weak = Arc::downgrade(&mirror);
-            cache.subscribe(move |change| {
-                if let Some(mirror) = weak.upgrade() {
-                    mirror.queue.add(change.key.clone());
-                }
-            });
-        }
+        // Weak, as the caches live as long as the clusters do, and the controller holds those.
+        let weak = Arc::downgrade(&mirror);
+        objects.on_virtual.subscribe(move |change| {
+            if let Some(mirror) = weak.upgrade() {
+                mirror.wake(change.key.clone());
+            }
+        });
+        let weak = Arc::downgrade(&mirror);
+        objects.on_host.subscribe(move |change| {
+            if let Some(mirror) = weak.upgrade() {
+                mirror.wake(mirror.virtual_key(&change.key));
+            }
+        });
         mirror
+    }
+
+    /// Looks at the object at the virtual `key` again.
+    pub(crate) fn wake(&self, key: ObjectKey) {
+        self.queue.add(key);
+    }
+
+    /// Looks at all objects again.
+    pub(crate) fn wake_all(&self) {
+        for key in self.on_host.keys() {
+            self.wake(self.virtual_key(&key));
+        }
+    }
+
+    fn virtual_key(&self, host: &ObjectKey) -> ObjectKey {
+        self.view.key.map_or_else(|| host.clone(), |key| key(host))
+    }
+
+    fn host_of(&self, key: &ObjectKey) -> Option<Arc<K>> {
+        let Some(virtual_key) = self.view.key else {
+            return self.on_host.get(key);
+        };
+        let is_its = |host: &ObjectKey| virtual_key(host) == *key;
+        self.on_host
+            .get(&self.on_host.keys().into_iter().find(is_its)?)
     }
 
     /// Works until `stop`.
@@ -77,11 +133,11 @@ impl<K: Synced> Mirror<K> {
         {
             return Ok(Outcome::Done);
         }
-        let host = self.on_host.get(key);
-        match (host.filter(|host| !plan::is_deleting(host.as_ref())), shown) {
-            (Some(host), shown) => {
-                let mut wanted = host.as_ref().clone();
-                *wanted.meta_mut() = metadata::mirrored(host.meta());
+        let host = self.host_of(key);
+        let host = host.filter(|host| !plan::is_deleting(host.as_ref()));
+        let wanted = host.and_then(|host| (self.view.show)(&host, &self.clusters));
+        match (wanted, shown) {
+            (Some(wanted), shown) => {
                 match show(&self.clusters, wanted, None, shown.as_deref()).await {
                     // What makes a class never changes; another one of the name is another class.
                     Err(error) if error.is(StatusCode::UNPROCESSABLE_ENTITY) => match shown {
@@ -106,12 +162,14 @@ pub(crate) async fn show<K: Synced>(
     status: Option<Value>,
     shown: Option<&K>,
 ) -> Result<(), write::Error> {
-    let wanted = plan::stamped(wanted);
+    let mut wanted = plan::stamped(wanted);
     let shown_json = shown.map_or(Value::Null, as_json);
     let is_applied = shown.is_some_and(|shown| {
         shown.annotations().get(labels::APPLIED) == wanted.annotations().get(labels::APPLIED)
     });
     if !is_applied || !cover::covers(&shown_json, &as_json(&wanted)) {
+        // What came of an older state must not undo what the tenant has done since.
+        wanted.meta_mut().resource_version = shown.and_then(ResourceExt::resource_version);
         clusters.on_virtual.own(&wanted).await?;
     }
     if let Some(status) = status.filter(|status| !cover::covers(&shown_json, status)) {

@@ -60,6 +60,22 @@ impl Nodes {
                 }
             });
         }
+        let weak = Arc::downgrade(&nodes);
+        caches.everybodys_pods.subscribe(move |change| {
+            let Some(nodes) = weak.upgrade() else {
+                return;
+            };
+            let taken = |pod: &Option<Arc<Pod>>| {
+                let pod = pod.as_ref().filter(|pod| !has_ended(pod))?;
+                pod.spec.clone()
+            };
+            let (before, after) = (taken(&change.before), taken(&change.after));
+            if before != after {
+                let specs = [before, after].into_iter().flatten();
+                let on = specs.filter_map(|spec| spec.node_name);
+                on.for_each(|node| nodes.queue.add(node));
+            }
+        });
         for cache in [&caches.pods.on_host, &caches.pods.on_virtual] {
             let weak = Arc::downgrade(&nodes);
             cache.subscribe(move |change| {
@@ -106,10 +122,10 @@ impl Nodes {
     async fn reconcile(&self, name: &str) -> Result<Outcome, write::Error> {
         let key = ObjectKey::cluster_scoped(name);
         let shown = self.clusters.caches.nodes.on_virtual.get(&key);
-        match (self.wanted(&key).await?, shown) {
+        match (self.wanted(&key, shown.as_deref()).await?, shown) {
             (Some(mut wanted), shown) => {
                 self.unused_since().remove(name);
-                let status = node::status_patch(&wanted, shown.as_deref());
+                let status = node::status_patch(&wanted, shown.as_deref(), self.keeps_resources());
                 wanted.status = None;
                 mirror::show(&self.clusters, wanted, Some(status), shown.as_deref()).await?;
             }
@@ -136,7 +152,11 @@ impl Nodes {
     }
 
     /// The node as the tenant should see it; none if it should not.
-    async fn wanted(&self, key: &ObjectKey) -> Result<Option<Node>, write::Error> {
+    async fn wanted(
+        &self,
+        key: &ObjectKey,
+        shown: Option<&Node>,
+    ) -> Result<Option<Node>, write::Error> {
         let sync = &self.clusters.config.sync;
         let host = self.clusters.caches.nodes.on_host.get(key);
         let host = match sync.from_host.nodes.shown() {
@@ -145,7 +165,32 @@ impl Nodes {
             Shown::Labelled(labels) => host.filter(|host| node::has_labels(host, labels)),
             Shown::All => host,
         };
-        Ok(host.map(|host| node::to_virtual(&host, sync)))
+        let mut wanted = host.map(|host| node::to_virtual(&host, sync));
+        if sync.virtual_scheduler.enabled
+            && let Some(wanted) = &mut wanted
+        {
+            node::with_tenants(wanted, shown);
+            if let Some(status) = &mut wanted.status {
+                let others = self.others_on(&key.name);
+                node::take(status, others.iter().map(Arc::as_ref));
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// What runs on the node and is not this cluster's. Its own pods the scheduler knows.
+    fn others_on(&self, name: &str) -> Vec<Arc<Pod>> {
+        let names = &self.clusters.names;
+        self.clusters.caches.everybodys_pods.filter(|pod| {
+            let is_own = pod.namespace().as_deref() == Some(names.host_namespace())
+                && metadata::is_marked(pod, names);
+            pod::node_of(pod) == Some(name) && !is_own && !has_ended(pod)
+        })
+    }
+
+    /// A tenant whose pods are bound by a scheduler of its own may give nodes resources.
+    fn keeps_resources(&self) -> bool {
+        self.clusters.config.sync.virtual_scheduler.enabled
     }
 
     async fn made_up(&self, name: &str) -> Result<Option<Node>, write::Error> {
@@ -194,6 +239,15 @@ impl Nodes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Pods that have ended take no room.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// Does the pod say the same of its node's addresses as before?

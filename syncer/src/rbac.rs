@@ -94,6 +94,20 @@ pub fn cluster_role_rules(config: &SyncConfig) -> Vec<PolicyRule> {
         (from_host.runtime_classes, "node.k8s.io", "runtimeclasses"),
     ];
     let mut rules: Vec<_> = switched_on(&shown, READ).collect();
+    let (scheduler, drivers) = (
+        config.sync.virtual_scheduler,
+        Switch {
+            enabled: config.sync.shows_drivers(),
+        },
+    );
+    let for_a_scheduler = [
+        (scheduler, "", "pods"),
+        (drivers, "", "persistentvolumes"),
+        (drivers, STORAGE, "csidrivers"),
+        (drivers, STORAGE, "csinodes"),
+        (drivers, STORAGE, "csistoragecapacities"),
+    ];
+    rules.extend(switched_on(&for_a_scheduler, READ));
     // Rights cannot be limited to names that begin alike, so these are never given unasked.
     let made = [
         (to_host.persistent_volumes, "", "persistentvolumes"),
@@ -192,6 +206,12 @@ mod tests {
         assert!(allows(&cluster_role_rules(&config), "nodes", "watch"));
         config.sync.from_host.nodes.enabled = false;
         assert!(!allows(&cluster_role_rules(&config), "nodes", "watch"));
+        assert!(!allows(&cluster_role_rules(&config), "pods", "list"));
+        config.sync.virtual_scheduler.enabled = true;
+        for resource in ["pods", "persistentvolumes", "csinodes"] {
+            assert!(allows(&cluster_role_rules(&config), resource, "list"));
+            assert!(!allows(&cluster_role_rules(&config), resource, "patch"));
+        }
         assert!(!allows(&role_rules(&config), "ingresses", "list"));
         config.sync.to_host.ingresses.enabled = true;
         assert!(allows(&role_rules(&config), "ingresses", "create"));

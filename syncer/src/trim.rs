@@ -1,6 +1,13 @@
 //! What is left out of the caches because nobody reads it. A pod has kilobytes of it.
 
-use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec};
+use k8s_openapi::{
+    api::core::v1::{
+        Container, Node, PersistentVolume, PersistentVolumeSpec, Pod, PodSpec, PodStatus,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use crate::labels;
 
 /// Leaves an object as it is.
 pub(crate) fn nothing<K>(_: &mut K) {}
@@ -25,6 +32,60 @@ pub(crate) fn host_pod(pod: &mut Pod) {
         tolerations: spec.tolerations,
         ..PodSpec::default()
     });
+}
+
+/// Of everybody's pods, the syncer reads how much room they take on which node, and whose they are.
+pub(crate) fn room(pod: &mut Pod) {
+    let spec = pod.spec.take().unwrap_or_default();
+    let asking = |container: Container| Container {
+        name: container.name,
+        resources: container.resources,
+        restart_policy: container.restart_policy,
+        ..Container::default()
+    };
+    *pod = Pod {
+        metadata: identity(&pod.metadata),
+        spec: Some(PodSpec {
+            containers: spec.containers.into_iter().map(asking).collect(),
+            init_containers: spec
+                .init_containers
+                .map(|list| list.into_iter().map(asking).collect()),
+            node_name: spec.node_name,
+            overhead: spec.overhead,
+            resources: spec.resources,
+            ..PodSpec::default()
+        }),
+        status: pod.status.take().map(|status| PodStatus {
+            phase: status.phase,
+            ..PodStatus::default()
+        }),
+    };
+}
+
+/// Of everybody's volumes, the syncer reads from which nodes they can be reached.
+pub(crate) fn reach(volume: &mut PersistentVolume) {
+    let spec = volume.spec.take().unwrap_or_default();
+    *volume = PersistentVolume {
+        metadata: identity(&volume.metadata),
+        spec: Some(PersistentVolumeSpec {
+            node_affinity: spec.node_affinity,
+            ..PersistentVolumeSpec::default()
+        }),
+        status: None,
+    };
+}
+
+fn identity(meta: &ObjectMeta) -> ObjectMeta {
+    let mut marks = meta.labels.clone().unwrap_or_default();
+    marks.retain(|key, _| key == labels::MANAGED_BY);
+    ObjectMeta {
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        uid: meta.uid.clone(),
+        resource_version: meta.resource_version.clone(),
+        labels: Some(marks),
+        ..ObjectMeta::default()
+    }
 }
 
 fn container(container: Container) -> Container {

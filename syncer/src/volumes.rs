@@ -44,12 +44,15 @@ impl Volumes {
                 }
             }
         });
-        let weak = Arc::downgrade(&volumes);
-        clusters.caches.volumes.on_virtual.subscribe(move |change| {
-            if let Some(volumes) = weak.upgrade() {
-                volumes.queue.add(change.key.name.clone());
-            }
-        });
+        let caches = &clusters.caches;
+        for cache in [&caches.volumes.on_virtual, &caches.everybodys_volumes] {
+            let weak = Arc::downgrade(&volumes);
+            cache.subscribe(move |change| {
+                if let Some(volumes) = weak.upgrade() {
+                    volumes.queue.add(change.key.name.clone());
+                }
+            });
+        }
         volumes
     }
 
@@ -93,6 +96,17 @@ impl Volumes {
         match (claim, shown) {
             (Some(claim), shown) => {
                 let mut volume = of_claim(&claim, name);
+                // Nothing is known of it unless a scheduler of the tenant's must know.
+                let key = ObjectKey::cluster_scoped(name);
+                if let (Some(host), Some(spec)) =
+                    (caches.everybodys_volumes.get(&key), &mut volume.spec)
+                {
+                    let reach = host
+                        .spec
+                        .as_ref()
+                        .and_then(|spec| spec.node_affinity.clone());
+                    spec.node_affinity = reach;
+                }
                 let status = json!({ "status": volume.status.take() });
                 mirror::show(&self.clusters, volume, Some(status), shown.as_deref()).await?;
             }

@@ -27,6 +27,8 @@ enum Shows {
     Everything,
     /// What carries this cluster's label.
     Ours,
+    /// All of it, in all namespaces of the host.
+    Everybodys,
 }
 
 impl Caches {
@@ -77,6 +79,17 @@ impl Caches {
         if from_host.runtime_classes.enabled {
             all.extend(pair(&self.runtime_classes, Shows::Everything));
         }
+        if self.sync.virtual_scheduler.enabled {
+            let everybodys = Shows::Everybodys;
+            all.push(on_host(&self.everybodys_pods, everybodys, trim::room));
+        }
+        if self.sync.shows_drivers() {
+            let everybodys = Shows::Everybodys;
+            all.push(on_host(&self.everybodys_volumes, everybodys, trim::reach));
+            all.extend(pair(&self.csi_drivers, everybodys));
+            all.extend(pair(&self.csi_nodes, everybodys));
+            all.extend(pair(&self.csi_capacities, everybodys));
+        }
         all
     }
 
@@ -93,14 +106,14 @@ impl Caches {
                 Side::Virtual => virtual_client,
                 Side::Host => host_client,
             };
-            let scope = match side {
-                Side::Virtual => None,
-                Side::Host => Some(self.names.host_namespace()),
+            let scope = match (side, shows) {
+                (Side::Virtual, _) | (Side::Host, Shows::Everybodys) => None,
+                (Side::Host, _) => Some(self.names.host_namespace()),
             };
             // From the server's own cache: quicker, and what is newer comes with the watch.
             let mut config = watcher::Config::default().any_semantic();
             config.label_selector = match shows {
-                Shows::Everything => None,
+                Shows::Everything | Shows::Everybodys => None,
                 Shows::Ours if cache.is_namespaced() => Some(self.names.managed_by().to_owned()),
                 Shows::Ours => Some(self.names.managed_by_cluster_scoped()),
             }

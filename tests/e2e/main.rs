@@ -19,6 +19,7 @@ mod pool;
 mod reaper;
 mod relay;
 mod reset;
+mod scheduler;
 mod services;
 mod storage;
 mod stores;

@@ -31,7 +31,6 @@ pub struct VirtualClusterBuilder {
     pub(super) namespace: String,
     pub(super) distro: &'static dyn Distro,
     pub(super) version: Option<VersionRequest>,
-    pub(super) scheduling: Scheduling,
     pub(super) store: Option<Datastore>,
     pub(super) sync: Sync,
     pub(super) domain: String,
@@ -61,7 +60,6 @@ impl VirtualClusterBuilder {
             namespace: name.to_owned(),
             distro: distro::DEFAULT,
             version: None,
-            scheduling: Scheduling::default(),
             store: None,
             sync: Sync::default(),
             domain: "cluster.local".to_owned(),
@@ -93,12 +91,6 @@ impl VirtualClusterBuilder {
         self
     }
 
-    /// Who binds its pods to nodes.
-    pub fn scheduling(mut self, scheduling: Scheduling) -> Self {
-        self.scheduling = scheduling;
-        self
-    }
-
     /// Where it keeps its objects; the distro's own choice unless said otherwise. A database that an endpoint
     /// names is used as it is found: a cluster that is given the same one again is the same cluster again.
     pub fn store(mut self, store: impl Into<Datastore>) -> Self {
@@ -109,7 +101,7 @@ impl VirtualClusterBuilder {
         self
     }
 
-    /// What is synced.
+    /// What is synced, and who binds its pods to nodes.
     pub fn sync(mut self, sync: Sync) -> Self {
         self.sync = sync;
         self
@@ -205,6 +197,15 @@ impl VirtualClusterBuilder {
         .await
     }
 
+    /// Who binds its pods to nodes.
+    pub(super) fn scheduling(&self) -> Scheduling {
+        if self.sync.virtual_scheduler.enabled {
+            Scheduling::Virtual
+        } else {
+            Scheduling::Host
+        }
+    }
+
     pub(super) fn describe(
         &self,
         version: KubernetesVersion,
@@ -215,7 +216,7 @@ impl VirtualClusterBuilder {
             service_range: range,
             domain: &self.domain,
             names,
-            scheduling: self.scheduling,
+            scheduling: self.scheduling(),
             store: self.store.as_ref(),
         };
         self.distro.control_plane(version, &cx)

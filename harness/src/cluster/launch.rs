@@ -271,7 +271,7 @@ impl Launch<'_> {
             cluster_domain: self.options.domain.clone(),
             coredns_image: self.images.get(&Component::Coredns).cloned(),
             syncer_image: self.images.get(&Component::Syncer).cloned(),
-            sync: self.options.sync.clone(),
+            sync: self.options.sync.clone().completed(),
             ..SyncConfig::new(cluster, namespace, claim.api_address, claim.dns_address)
         }
     }

@@ -1,5 +1,6 @@
 //! What every controller manager of a virtual cluster is told, whichever distro starts it.
 
+use super::Scheduling;
 use crate::version::KubernetesVersion;
 
 /// Controllers that would do the host's work: the host has the nodes, their addresses, their disks,
@@ -11,17 +12,24 @@ const OF_THE_HOST: &[&str] = &[
     "persistentvolume-attach-detach-controller",
     "persistentvolume-binder-controller",
     "persistentvolume-expander-controller",
-    "taint-eviction-controller",
+    TAINT_EVICTION,
     "ttl-controller",
 ];
+
+/// Evicts pods from nodes by their taints, which are the host's unless a scheduler of the tenant's
+/// heeds them.
+const TAINT_EVICTION: &str = "taint-eviction-controller";
 
 /// Controllers of the same kind that came later: the minor version that brought them, and the name.
 /// An older program refuses to start when it is told to leave out what it does not know.
 const LATER_OF_THE_HOST: &[(u32, &str)] = &[(33, "device-taint-eviction-controller")];
 
 /// The settings by their names, without dashes.
-pub(super) fn settings(version: KubernetesVersion) -> Vec<(&'static str, String)> {
-    let mut settings = vec![("controllers", controllers(version))];
+pub(super) fn settings(
+    version: KubernetesVersion,
+    scheduling: Scheduling,
+) -> Vec<(&'static str, String)> {
+    let mut settings = vec![("controllers", controllers(version, scheduling))];
     settings.extend(
         [
             // Without accounts of their own, controllers start four seconds earlier, and need one
@@ -39,13 +47,15 @@ pub(super) fn settings(version: KubernetesVersion) -> Vec<(&'static str, String)
     settings
 }
 
-fn controllers(version: KubernetesVersion) -> String {
+fn controllers(version: KubernetesVersion, scheduling: Scheduling) -> String {
     let later = LATER_OF_THE_HOST
         .iter()
         .filter(|(since, _)| *since <= version.minor)
         .map(|(_, name)| name);
+    let is_the_hosts = |name: &&&str| **name != TAINT_EVICTION || scheduling == Scheduling::Host;
     let left_out: Vec<_> = OF_THE_HOST
         .iter()
+        .filter(is_the_hosts)
         .chain(later)
         .map(|name| format!("-{name}"))
         .collect();

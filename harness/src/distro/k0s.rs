@@ -193,7 +193,7 @@ fn left_out(version: KubernetesVersion, scheduling: Scheduling) -> Vec<&'static 
 }
 
 fn configuration(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> String {
-    let controllers: serde_json::Map<_, _> = controllers::settings(version)
+    let controllers: serde_json::Map<_, _> = controllers::settings(version, cx.scheduling)
         .into_iter()
         .map(|(name, value)| (name.to_owned(), Value::from(value)))
         .collect();

@@ -116,7 +116,7 @@ fn server(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container
             secret_environment.insert("K3S_DATASTORE_ENDPOINT", store::ENDPOINT);
         }
     }
-    let settings = controllers::settings(version).into_iter();
+    let settings = controllers::settings(version, cx.scheduling).into_iter();
     command.extend(
         settings.map(|(name, value)| format!("--kube-controller-manager-arg={name}={value}")),
     );

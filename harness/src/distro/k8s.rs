@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Container, ControlPlane, ControlPlaneContext, Distro, Privileges, Requests, Scheduling, Volume,
-    controllers, egress, store,
+    controllers, egress, scheduler, store,
 };
 use crate::{
     asset::Component,
@@ -34,10 +34,10 @@ impl Distro for K8s {
         let mut containers = vec![
             store::container(cx.store),
             apiserver(cx),
-            controller_manager(version),
+            controller_manager(version, cx),
         ];
         if cx.scheduling == Scheduling::Virtual {
-            containers.push(scheduler());
+            containers.push(scheduler::container());
         }
         let mut control_plane = ControlPlane::of(containers);
         if let Some(Datastore::External(endpoint)) = cx.store {
@@ -103,7 +103,7 @@ fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
     }
 }
 
-fn controller_manager(version: KubernetesVersion) -> Container {
+fn controller_manager(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container {
     let mut command = command(
         "kube-controller-manager",
         &[
@@ -115,7 +115,7 @@ fn controller_manager(version: KubernetesVersion) -> Container {
             "--secure-port=0",
         ],
     );
-    let settings = controllers::settings(version).into_iter();
+    let settings = controllers::settings(version, cx.scheduling).into_iter();
     command.extend(settings.map(|(name, value)| format!("--{name}={value}")));
     Container {
         name: "kube-controller-manager",
@@ -132,30 +132,7 @@ fn controller_manager(version: KubernetesVersion) -> Container {
     }
 }
 
-fn scheduler() -> Container {
-    Container {
-        name: "kube-scheduler",
-        image: Component::KubeScheduler,
-        command: command(
-            "kube-scheduler",
-            &[
-                "--kubeconfig=/pki/scheduler.conf",
-                "--leader-elect=false",
-                "--secure-port=0",
-            ],
-        ),
-        environment: BTreeMap::new(),
-        secret_environment: BTreeMap::new(),
-        mounts: vec![Volume::Pki.mount()],
-        privileges: Privileges::NONE,
-        requests: Requests {
-            cpu_millis: 10,
-            memory_mib: 48,
-        },
-    }
-}
-
-fn command(program: &str, arguments: &[&str]) -> Vec<String> {
+pub(super) fn command(program: &str, arguments: &[&str]) -> Vec<String> {
     std::iter::once(&program)
         .chain(arguments)
         .map(|&word| word.to_owned())

@@ -10,6 +10,7 @@ mod k0s;
 mod k3s;
 mod k8s;
 mod list;
+mod scheduler;
 mod secret;
 mod store;
 

@@ -86,6 +86,9 @@ fn descriptions_are_as_recorded() {
             let name = format!("{}-1.{minor}", distro.name());
             insta::assert_yaml_snapshot!(name, control_plane);
         }
+        let control_plane = distro.control_plane(version(34), &context(Scheduling::Virtual));
+        let name = format!("{}-1.34-with-scheduler", distro.name());
+        insta::assert_yaml_snapshot!(name, control_plane);
     }
 }
 
@@ -176,7 +179,8 @@ fn a_scheduler_comes_only_when_asked_for() {
     let without = K8s.control_plane(version(34), &context(Scheduling::Host));
     let (last, rest) = with.containers.split_last().unwrap();
     assert_eq!(last.name, "kube-scheduler");
-    assert_eq!(rest, without.containers);
+    let names = |containers: &[Container]| containers.iter().map(|c| c.name).collect::<Vec<_>>();
+    assert_eq!(names(rest), names(&without.containers));
 }
 
 #[test]
@@ -198,11 +202,19 @@ fn a_distro_in_one_program_leaves_its_scheduler_out_unless_asked_for() {
 #[test]
 fn controllers_of_the_host_are_left_out_by_every_distro() {
     for (name, control_plane) in descriptions() {
-        for word in ["-taint-eviction-controller", "-node-lifecycle-controller"] {
-            assert!(
-                words(&control_plane).any(|found| found == word),
-                "{name}: {word}"
-            );
+        let word = "-node-lifecycle-controller";
+        assert!(words(&control_plane).any(|found| found == word), "{name}");
+    }
+}
+
+#[test]
+fn who_binds_pods_evicts_them() {
+    for distro in all() {
+        for scheduling in [Scheduling::Host, Scheduling::Virtual] {
+            let control_plane = distro.control_plane(version(34), &context(scheduling));
+            let mut words = words(&control_plane);
+            let is_left_out = words.any(|found| found == "-taint-eviction-controller");
+            assert_eq!(is_left_out, scheduling == Scheduling::Host, "{distro:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::{Error, explain},
-    nodes::Nodes,
+    nodes::{Nodes, Shown},
     tolerations,
 };
 
@@ -17,6 +17,9 @@ pub struct Sync {
     pub to_host: ToHost,
     /// From the host to the virtual cluster.
     pub from_host: FromHost,
+    /// A scheduler in the virtual cluster binds the tenant's pods, and heeds what the tenant says of
+    /// nodes. Pods are on the host once they are bound.
+    pub virtual_scheduler: Switch,
 }
 
 /// What goes to the host. Pods, services and their endpoints always do.
@@ -94,8 +97,8 @@ impl Default for Pods {
     }
 }
 
-/// Whether something is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether something is done; not unless said so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Switch {
     /// It is done.
@@ -167,6 +170,27 @@ impl Sync {
         Ok(sync)
     }
 
+    /// Switches on what a scheduler in the virtual cluster must see: nodes, and where there are
+    /// claims, the host's classes. What is complete stays as it is.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        if self.virtual_scheduler.enabled {
+            let (to_host, from_host) = (&self.to_host, &mut self.from_host);
+            if from_host.nodes.shown() == Shown::Used {
+                from_host.nodes.selector.all = true;
+            }
+            if to_host.persistent_volume_claims.enabled && !to_host.storage_classes.enabled {
+                from_host.storage_classes.enabled = true;
+            }
+        }
+        self
+    }
+
+    /// Does the tenant see the host's storage drivers and how much room they have?
+    pub fn shows_drivers(&self) -> bool {
+        self.virtual_scheduler.enabled && self.to_host.persistent_volume_claims.enabled
+    }
+
     /// Says what does not go together.
     ///
     /// # Errors
@@ -196,6 +220,9 @@ impl Sync {
             if tolerations::parse(text).is_none() {
                 return Err(Error::Toleration { text: text.clone() });
             }
+        }
+        if self.virtual_scheduler.enabled && !from_host.nodes.enabled {
+            return Err(Error::SchedulerWithoutNodes);
         }
         from_host.nodes.check()
     }
@@ -231,6 +258,38 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[rstest]
+    #[case::usually("{}", true, true)]
+    #[case::with_chosen_nodes(
+        "{fromHost: {nodes: {selector: {labels: {disk: fast}}}}}",
+        false,
+        true
+    )]
+    #[case::with_the_tenants_classes("{toHost: {storageClasses: {enabled: true}}}", true, false)]
+    #[case::without_claims("{toHost: {persistentVolumeClaims: {enabled: false}}}", true, false)]
+    fn a_scheduler_sees_nodes_and_classes(
+        #[case] sync: &str,
+        #[case] all_nodes: bool,
+        #[case] classes: bool,
+    ) {
+        let usual = Sync::from_yaml(&format!("sync: {sync}")).unwrap();
+        assert_eq!(usual.clone().completed(), usual);
+        let mut sync = usual;
+        sync.virtual_scheduler.enabled = true;
+        let complete = sync.completed();
+        assert_eq!(complete.from_host.nodes.selector.all, all_nodes);
+        assert_eq!(complete.from_host.storage_classes.enabled, classes);
+        complete.check().unwrap();
+        assert_eq!(complete.clone().completed(), complete);
+    }
+
+    #[test]
+    fn a_scheduler_needs_real_nodes() {
+        let text = "sync: {virtualScheduler: {enabled: true}, fromHost: {nodes: {enabled: false}}}";
+        let error = Sync::from_yaml(text).unwrap_err();
+        assert!(matches!(error, Error::SchedulerWithoutNodes), "{error:?}");
     }
 
     #[rstest]

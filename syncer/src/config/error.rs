@@ -52,6 +52,9 @@ pub enum Error {
         /// What is wished.
         key: &'static str,
     },
+    /// A scheduler that would have to guess.
+    #[error("`virtualScheduler` must see the host's nodes: leave `fromHost.nodes.enabled` on")]
+    SchedulerWithoutNodes,
     /// A pattern of keys that is none.
     #[error("`{pattern}` in `nodes.{key}` is no pattern: write a key, or its beginning and a `*`")]
     Pattern {

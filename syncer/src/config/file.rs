@@ -101,7 +101,10 @@ impl SyncConfig {
         let config: Self = serde_yaml_ng::from_str(text).map_err(explain)?;
         config.leader_election.check()?;
         config.sync.check()?;
-        Ok(config)
+        Ok(Self {
+            sync: config.sync.completed(),
+            ..config
+        })
     }
 
     /// Reads the configuration in the file `path`.

@@ -39,6 +39,7 @@ const RULES: &[(&str, Rule)] = &[
     ("events/", Rule::Transient),
     ("serviceaccounts/", Rule::Renewed),
     ("minions/", Rule::Made(Product::Node)),
+    ("csistoragecapacities/", Rule::Made(Product::Node)),
     ("pods/", Rule::Made(Product::Pod)),
     ("services/endpoints/", Rule::Made(Product::Endpoints)),
     ("endpointslices/", Rule::Made(Product::Endpoints)),

@@ -27,7 +27,7 @@ const NEWS: &[&str] = &[
     "volume.beta.kubernetes.io/storage-provisioner",
     "volume.kubernetes.io/storage-provisioner",
 ];
-/// The host's scheduler writes here where the volume is to be.
+/// A scheduler writes here where the volume is to be.
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// Syncs [`PersistentVolumeClaim`].
@@ -41,7 +41,9 @@ impl ResourceSyncer for PersistentVolumeClaims {
         object: &PersistentVolumeClaim,
         cx: &Translation,
     ) -> Result<PersistentVolumeClaim, TranslateError> {
-        let excluded = [NEWS, &[SELECTED_NODE]].concat();
+        // A scheduler of the tenant's says it for the host's.
+        let chooses = cx.facts.sync.virtual_scheduler.enabled;
+        let excluded = [NEWS, if chooses { &[] } else { &[SELECTED_NODE] }].concat();
         let metadata = metadata::to_host_without(&object.metadata, &cx.names, &excluded)?;
         let spec = object.spec.as_ref();
         Ok(PersistentVolumeClaim {

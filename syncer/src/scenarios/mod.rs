@@ -15,6 +15,7 @@ mod pods_in_life;
 mod policies;
 mod quiet;
 mod restart;
+mod scheduling;
 mod services;
 mod storage;
 mod trouble;

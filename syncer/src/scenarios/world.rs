@@ -68,7 +68,7 @@ impl World {
     /// Starts a syncer.
     pub(super) async fn wake(&mut self) {
         let config = config::SyncConfig {
-            sync: self.sync.clone(),
+            sync: self.sync.clone().completed(),
             host_namespace_uid: Some("uid-of-namespace".to_owned()),
             ..config()
         };

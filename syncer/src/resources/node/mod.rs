@@ -1,6 +1,7 @@
 //! Nodes come from the host: the real ones with their real addresses, or made-up ones in their places.
 
 mod made_up;
+mod room;
 mod selection;
 mod status;
 mod taints;
@@ -10,8 +11,10 @@ use k8s_openapi::api::core::v1::{Node, NodeStatus};
 use crate::{config, labels::MIRRORED, metadata};
 
 pub(crate) use made_up::{Sighting, made_up};
+pub(crate) use room::take;
 pub(crate) use selection::{has_labels, require};
 pub(crate) use status::status_patch;
+pub(crate) use taints::with_tenants;
 
 /// Labels that every node has and that schedulers and controllers count on.
 const ALWAYS_SHOWN: &[&str] = &[

@@ -1,8 +1,9 @@
 //! The taints of a virtual node.
 
-use k8s_openapi::api::core::v1::{Taint, Toleration};
+use k8s_openapi::api::core::v1::{Node, Taint, Toleration};
+use kube::ResourceExt;
 
-use crate::config;
+use crate::{config, labels};
 
 /// Those of the host's that the tenant sees: not those that all its pods tolerate anyway.
 pub(super) fn shown(mut taints: Vec<Taint>, sync: &config::Sync) -> Vec<Taint> {
@@ -14,6 +15,32 @@ pub(super) fn shown(mut taints: Vec<Taint>, sync: &config::Sync) -> Vec<Taint> {
                 .any(|toleration| tolerates(toleration, taint))
     });
     taints
+}
+
+/// What says of a node's health only the host knows; the API server adds some of it to a new node.
+const OF_HEALTH: &str = "node.kubernetes.io/";
+
+/// Adds the tenant's own taints of the node `shown` to those of `node`, which are the host's, and
+/// notes which were: what the host takes away must not be taken for the tenant's.
+pub(crate) fn with_tenants(node: &mut Node, shown: Option<&Node>) {
+    let spec = node.spec.get_or_insert_default();
+    let taints = spec.taints.get_or_insert_default();
+    // Types of the Kubernetes API always have a JSON form.
+    let hosts = serde_json::to_string(taints).unwrap_or_default();
+    let noted = shown.and_then(|node| node.annotations().get(labels::ORIGINAL_TAINTS));
+    let noted: Vec<Taint> = noted
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let there = shown.and_then(|node| node.spec.as_ref()?.taints.as_ref());
+    for taint in there.into_iter().flatten() {
+        let is_same = |other: &Taint| (&other.key, &other.effect) == (&taint.key, &taint.effect);
+        let is_hosts = taints.iter().any(is_same) || noted.iter().any(is_same);
+        if !is_hosts && !taint.key.starts_with(OF_HEALTH) {
+            taints.push(taint.clone());
+        }
+    }
+    node.annotations_mut()
+        .insert(labels::ORIGINAL_TAINTS.to_owned(), hosts);
 }
 
 /// As the scheduler judges.
@@ -65,6 +92,53 @@ mod tests {
         let shown = shown(taints, &sync);
         let shown: Vec<_> = shown.iter().map(|taint| taint.key.as_str()).collect();
         assert_eq!(shown, expected);
+    }
+
+    #[rstest]
+    #[case::a_new_node(&["gpu"], &["node.kubernetes.io/not-ready"], &[], &["gpu"])]
+    #[case::the_tenants_stay(&["gpu"], &["gpu", "mine"], &["gpu"], &["gpu", "mine"])]
+    #[case::the_host_adds(&["gpu", "new"], &["gpu", "mine"], &["gpu"], &["gpu", "new", "mine"])]
+    #[case::the_host_takes_away(&[], &["gpu", "mine"], &["gpu"], &["mine"])]
+    #[case::the_tenant_takes_away(&["gpu"], &["gpu"], &["gpu"], &["gpu"])]
+    #[case::the_tenant_takes_the_hosts_away(&["gpu"], &[], &["gpu"], &["gpu"])]
+    fn taints_are_of_both(
+        #[case] hosts: &[&str],
+        #[case] shown: &[&str],
+        #[case] noted: &[&str],
+        #[case] expected: &[&str],
+    ) {
+        let node = |keys: &[&str], effect: &str| {
+            let taints = keys.iter().map(|key| taint(key, effect, "NoSchedule"));
+            let mut node = Node::default();
+            node.spec.get_or_insert_default().taints = Some(taints.collect());
+            node
+        };
+        let mut there = node(shown, "there");
+        let was = node(noted, "host").spec.unwrap().taints;
+        there.annotations_mut().insert(
+            labels::ORIGINAL_TAINTS.to_owned(),
+            serde_json::to_string(&was).unwrap(),
+        );
+        let mut wanted = node(hosts, "host");
+        with_tenants(&mut wanted, Some(&there));
+        let taints = wanted.spec.as_ref().unwrap().taints.as_ref().unwrap();
+        let found: Vec<_> = taints.iter().map(|taint| taint.key.as_str()).collect();
+        assert_eq!(found, expected);
+        let value = |key: &str| {
+            taints
+                .iter()
+                .find(|it| it.key == key)
+                .unwrap()
+                .value
+                .clone()
+        };
+        for key in hosts {
+            assert_eq!(value(key).as_deref(), Some("host"));
+        }
+        // Twice is the same as once.
+        let mut again = node(hosts, "host");
+        with_tenants(&mut again, Some(&wanted));
+        assert_eq!(again, wanted);
     }
 
     #[rstest]

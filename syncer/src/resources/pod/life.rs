@@ -36,6 +36,10 @@ fn alone(object: &Pod, cx: &Translation) -> Result<Vec<Step<Pod>>, TranslateErro
     if !Pods::selects(object, cx) {
         return Ok(Vec::new());
     }
+    if cx.facts.sync.virtual_scheduler.enabled && node_of(object).is_none() {
+        // Its being bound wakes us.
+        return Ok(Vec::new());
+    }
     if !cx.around.pending.is_empty() {
         return Ok(vec![Step::Await {
             what: "config maps and secrets on the host",
@@ -166,6 +170,16 @@ mod tests {
         let mut host = translate::to_host(object, &translation()).unwrap();
         host.metadata.uid = Some("uid-on-host".to_owned());
         host
+    }
+
+    #[test]
+    fn a_pod_waits_for_the_tenants_scheduler() {
+        let mut cx = translation();
+        Arc::make_mut(&mut cx.facts).sync.virtual_scheduler.enabled = true;
+        cx.around.chosen_node = Some(Arc::default());
+        assert!(decide_in(&cx, Some(pod("web")), None).is_empty());
+        let bound = decide_in(&cx, Some(on("worker", pod("web"))), None);
+        assert_eq!(bound.len(), 1, "{bound:?}");
     }
 
     fn going(mut pod: Pod, grace: i64) -> Pod {

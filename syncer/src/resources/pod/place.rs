@@ -1,6 +1,6 @@
 //! Where on the host a pod may run, beside what it asks for itself.
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 
 use super::node_of;
 use crate::{
@@ -16,15 +16,29 @@ pub(super) fn to_host(
     cx: &Translation,
 ) -> Result<(), TranslateError> {
     let sync = &cx.facts.sync;
-    if let Shown::Labelled(labels) = sync.from_host.nodes.shown() {
-        let chosen = cx.around.chosen_node.as_deref();
-        // A pod that names its node passes by the scheduler, and so by every affinity.
-        if node_of(pod).is_some() && !chosen.is_some_and(|node| node::has_labels(node, labels)) {
-            return Err(TranslateError::Unsupported {
-                field: "spec.nodeName".to_owned(),
-                problem: "names a node that this cluster does not have".to_owned(),
-            });
-        }
+    let labels = match sync.from_host.nodes.shown() {
+        Shown::Labelled(labels) => Some(labels),
+        Shown::MadeUp | Shown::Used | Shown::All => None,
+    };
+    let may_use = |node: &Node| labels.is_none_or(|labels| node::has_labels(node, labels));
+    let is_limited = labels.is_some() || sync.virtual_scheduler.enabled;
+    // A pod that names its node passes by the host's scheduler, and so by every affinity.
+    if is_limited
+        && node_of(pod).is_some()
+        && !cx.around.chosen_node.as_deref().is_some_and(may_use)
+    {
+        return Err(TranslateError::Unsupported {
+            field: "spec.nodeName".to_owned(),
+            problem: "names a node that this cluster does not have".to_owned(),
+        });
+    }
+    if sync.virtual_scheduler.enabled {
+        // All that was for a scheduler has been said and done. A kubelet would judge some of it
+        // again, by the host's labels of its node.
+        spec.node_selector = None;
+        spec.affinity = None;
+        spec.topology_spread_constraints = None;
+    } else if let Some(labels) = labels {
         node::require(spec, labels);
     }
     let enforced = sync.to_host.pods.enforced_tolerations();
@@ -43,7 +57,6 @@ pub(super) fn to_host(
 mod tests {
     use std::sync::Arc;
 
-    use k8s_openapi::api::core::v1::Node;
     use kube::ResourceExt;
 
     use super::*;
@@ -86,6 +99,19 @@ mod tests {
             .unwrap();
         assert_eq!(host.node_name.as_deref(), Some("worker"));
         assert!(host.affinity.unwrap().node_affinity.is_some());
+    }
+
+    #[test]
+    fn what_a_scheduler_of_the_tenant_has_heeded_stays_behind() {
+        let mut cx = in_cluster_with("sync: {virtualScheduler: {enabled: true}}");
+        let mut pod = on("worker");
+        let labels = [("zone".to_owned(), "a".to_owned())];
+        pod.spec.as_mut().unwrap().node_selector = Some(labels.clone().into());
+        assert!(translate::to_host(&pod, &cx).is_err());
+        cx.around.chosen_node = Some(Arc::default());
+        let host = translate::to_host(&pod, &cx).unwrap().spec.unwrap();
+        assert_eq!(host.node_name.as_deref(), Some("worker"));
+        assert_eq!(host.node_selector, None);
     }
 
     #[test]

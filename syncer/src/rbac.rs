@@ -108,6 +108,8 @@ pub fn cluster_role_rules(config: &SyncConfig) -> Vec<PolicyRule> {
         (drivers, STORAGE, "csistoragecapacities"),
     ];
     rules.extend(switched_on(&for_a_scheduler, READ));
+    let metrics = [(from_host.nodes.metrics, "", "nodes/proxy")];
+    rules.extend(switched_on(&metrics, &["get"]));
     // Rights cannot be limited to names that begin alike, so these are never given unasked.
     let made = [
         (to_host.persistent_volumes, "", "persistentvolumes"),
@@ -206,6 +208,14 @@ mod tests {
         assert!(allows(&cluster_role_rules(&config), "nodes", "watch"));
         config.sync.from_host.nodes.enabled = false;
         assert!(!allows(&cluster_role_rules(&config), "nodes", "watch"));
+        assert!(!allows(&cluster_role_rules(&config), "nodes/proxy", "get"));
+        config.sync.from_host.nodes.metrics.enabled = true;
+        assert!(allows(&cluster_role_rules(&config), "nodes/proxy", "get"));
+        assert!(!allows(
+            &cluster_role_rules(&config),
+            "nodes/proxy",
+            "create"
+        ));
         assert!(!allows(&cluster_role_rules(&config), "pods", "list"));
         config.sync.virtual_scheduler.enabled = true;
         for resource in ["pods", "persistentvolumes", "csinodes"] {

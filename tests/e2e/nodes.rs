@@ -1,5 +1,7 @@
 //! Nodes: the tenant sees the real ones that carry its pods, those with a label, or made-up ones.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use e2e::{soon, start};
 use k8s_openapi::api::{
@@ -38,15 +40,26 @@ async fn a_node_that_carries_a_pod_is_shown_as_it_is(
         node.and_then(|node| node.status.as_ref()?.conditions.as_ref())
             .is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
     };
-    let node = wait::until(&Api::<Node>::all(client), &name, is_ready, soon("ready"))
-        .await?
-        .context("the node is gone")?;
+    let node = wait::until(
+        &Api::<Node>::all(client.clone()),
+        &name,
+        is_ready,
+        soon("ready"),
+    )
+    .await?
+    .context("the node is gone")?;
 
     let host: Node = Api::all(cluster.host_client()).get(&name).await?;
     let addresses = |node: &Node| node.status.as_ref().and_then(|s| s.addresses.clone());
     ensure!(addresses(&node) == addresses(&host));
     let capacity = |node: &Node| node.status.as_ref().and_then(|s| s.capacity.clone());
     ensure!(capacity(&node) == capacity(&host));
+    let error = kubelet(&client, &name, "metrics").await.unwrap_err();
+    ensure!(
+        matches!(&error, kube::Error::Api(status) if status.code == 403)
+            && error.to_string().contains("fromHost.nodes.metrics"),
+        "{error:?}"
+    );
     Ok(())
 }
 
@@ -123,5 +136,76 @@ async fn nodes_with_the_label_are_shown_before_a_pod_is_on_them(
     let expected = json!([{"matchExpressions": [
         {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}]);
     ensure!(required["nodeSelectorTerms"] == expected, "{required}");
+    Ok(())
+}
+
+/// What the API server's proxy answers for the node's kubelet.
+async fn kubelet(client: &Client, node: &str, path: &str) -> Result<String, kube::Error> {
+    let path = format!("/api/v1/nodes/{node}/proxy/{path}");
+    let request = http::Request::get(path).body(Vec::new());
+    let request = request.map_err(kube::Error::HttpError)?;
+    client.request_text(request).await
+}
+
+#[vcluster_test(distro = "k8s", sync = "nodes-metrics.yaml")]
+async fn a_nodes_kubelet_answers_for_this_clusters_pods_alone(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    let image = cluster.image(Component::Shell).await?;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let script = "echo hello; exec sleep 1000000";
+    let pod = start(&pods, &shell("web", &image, script)).await?;
+    let node = pod
+        .spec
+        .and_then(|spec| spec.node_name)
+        .context("the pod has no node")?;
+    ensure!(kubelet(&client, &node, "healthz").await? == "ok");
+    ensure!(kubelet(&client, &node, "containerLogs/default/web/main").await? == "hello\n");
+    // The control plane of this very cluster runs on the node as well.
+    let foreign = format!("{}-0", cluster.name());
+    for path in [
+        "pods",
+        "runningpods/",
+        "stats/summary",
+        "metrics/cadvisor",
+        "metrics/resource",
+        "metrics/probes",
+        "metrics",
+    ] {
+        let answer = kubelet(&client, &node, path).await;
+        let answer = answer.with_context(|| format!("{path} is refused"))?;
+        ensure!(!answer.contains(&foreign), "{path} shows the control plane");
+        ensure!(
+            !answer.contains(cluster.namespace()),
+            "{path} shows the host"
+        );
+    }
+    for path in ["pods", "runningpods/"] {
+        let answer = kubelet(&client, &node, path).await?;
+        ensure!(answer.contains("\"name\":\"web\""), "{path}: {answer}");
+    }
+    let error = kubelet(&client, &node, "configz").await.unwrap_err();
+    ensure!(
+        matches!(&error, kube::Error::Api(status) if status.code == 404),
+        "{error:?}"
+    );
+
+    // A pod is in the kubelet's figures some seconds after it is there.
+    let deadline = soon("figures of the pod");
+    loop {
+        let figures = kubelet(&client, &node, "stats/summary").await?;
+        let figures: serde_json::Value = serde_json::from_str(&figures)?;
+        let pods = figures["pods"].as_array().cloned().unwrap_or_default();
+        if pods.iter().any(|pod| pod["podRef"]["name"] == "web") {
+            break;
+        }
+        ensure!(
+            tokio::time::Instant::now() < deadline.instant(),
+            "the pod is in no figures: {figures}"
+        );
+        // The kubelet tells nobody when it has new ones.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     Ok(())
 }

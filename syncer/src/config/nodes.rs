@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::Error;
+use super::{choice::Switch, error::Error};
 
 /// Which nodes the tenant sees, and how much of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Nodes {
     pub show_labels: Vec<String>,
     /// The keys of the taints that are shown, as with labels.
     pub show_taints: Vec<String>,
+    /// Nodes give their metrics and the summary of what pods use, of this cluster's pods alone. For
+    /// that the syncer needs the right to `nodes/proxy` of the host, which is a great one.
+    pub metrics: Switch,
 }
 
 /// Nodes that the tenant sees whether it uses them or not.
@@ -54,6 +57,7 @@ impl Default for Nodes {
             selector: NodeSelector::default(),
             show_labels: vec![EVERYTHING.to_owned()],
             show_taints: vec![EVERYTHING.to_owned()],
+            metrics: Switch::OFF,
         }
     }
 }
@@ -91,6 +95,7 @@ impl Nodes {
             ("selector", self.selector == usual.selector),
             ("showLabels", self.show_labels == usual.show_labels),
             ("showTaints", self.show_taints == usual.show_taints),
+            ("metrics", self.metrics == usual.metrics),
         ] {
             if !self.enabled && !is_usual {
                 return Err(Error::NodesUnread { key });
@@ -168,6 +173,10 @@ mod tests {
     #[case::of_nodes_that_are_not_read(
         "{enabled: false, selector: {all: true}}",
         "`nodes.selector` is about the host's nodes: leave `nodes.enabled` on"
+    )]
+    #[case::metrics_of_made_up_nodes(
+        "{enabled: false, metrics: {enabled: true}}",
+        "`nodes.metrics` is about the host's nodes: leave `nodes.enabled` on"
     )]
     #[case::an_asterisk_in_the_middle(
         "{showTaints: ['a*b']}",

@@ -31,6 +31,8 @@ pub(super) struct Kubelet {
     pub(super) host: HostApi,
     /// Knows the pods in the tenant's own words.
     pub(super) virtual_api: kube::Client,
+    /// The host lets the relay read its nodes' metrics.
+    pub(super) gives_metrics: bool,
     pub(super) limits: Limits,
 }
 
@@ -69,6 +71,9 @@ impl Kubelet {
             Ok(KubeletRequest::Healthz) => Ok((text(StatusCode::OK, "ok"), None)),
             Ok(KubeletRequest::Pods) => self.pods(node, "").await,
             Ok(KubeletRequest::RunningPods) => self.pods(node, ",status.phase=Running").await,
+            Ok(KubeletRequest::Summary | KubeletRequest::Metrics(_)) if !self.gives_metrics => {
+                Err(Refusal::NoMetrics.into())
+            }
             Ok(KubeletRequest::Summary) => self.summary(node).await,
             Ok(KubeletRequest::Metrics(path)) => self.metrics(node, path).await,
             Ok(KubeletRequest::Pod(wanted)) => self.pod(node, wanted, request).await,

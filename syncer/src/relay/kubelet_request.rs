@@ -108,7 +108,8 @@ impl KubeletRequest {
             ["metrics", "cadvisor"] => (&[Method::GET][..], Self::Metrics("metrics/cadvisor")),
             ["metrics", "probes"] => (&[Method::GET][..], Self::Metrics("metrics/probes")),
             ["metrics", "resource"] => (&[Method::GET][..], Self::Metrics("metrics/resource")),
-            ["runningpods"] => (&[Method::GET][..], Self::RunningPods),
+            // The kubelet's own path ends with a slash.
+            ["runningpods"] | ["runningpods", ""] => (&[Method::GET][..], Self::RunningPods),
             ["containerLogs", namespace, pod, container] => {
                 let action = Action::Logs {
                     container: container_name(container)?,

@@ -20,6 +20,8 @@ pub struct RelayOptions {
     pub client_authority: PathBuf,
     /// The common names that this client certificate may have.
     pub clients: Vec<String>,
+    /// Nodes give metrics, which only a host that trusts the syncer lets it read.
+    pub metrics: bool,
     /// What is too much or too long.
     pub limits: Limits,
 }
@@ -61,6 +63,7 @@ impl RelayOptions {
             authority_key: config.pki.join("ca.key"),
             client_authority: config.pki.join("ca.crt"),
             clients: CLIENTS.iter().map(|&name| name.to_owned()).collect(),
+            metrics: config.sync.from_host.nodes.metrics.enabled,
             limits: Limits::default(),
         }
     }

@@ -54,6 +54,9 @@ pub enum Refusal {
         /// The path.
         path: String,
     },
+    /// The cluster was made without them.
+    #[error("the nodes of this cluster give no metrics: `fromHost.nodes.metrics` is not enabled")]
+    NoMetrics,
     /// The path takes another method.
     #[error("the method is not allowed here")]
     Method,
@@ -71,7 +74,8 @@ impl Refusal {
             Self::Foreign { .. }
             | Self::Never { .. }
             | Self::Port { .. }
-            | Self::NoOwnEndpoint { .. } => StatusCode::FORBIDDEN,
+            | Self::NoOwnEndpoint { .. }
+            | Self::NoMetrics => StatusCode::FORBIDDEN,
             Self::NoPod { .. } | Self::OtherPod { .. } | Self::NoPath { .. } => {
                 StatusCode::NOT_FOUND
             }

@@ -131,6 +131,7 @@ impl Relay {
             directory,
             host: HostApi::new(host, host_namespace, limits.host_answer)?,
             virtual_api,
+            gives_metrics: options.metrics,
             limits: limits.clone(),
         };
         let socket = Socket::bind(&options.socket).map_err(|source| Error::Socket {

@@ -3,6 +3,7 @@
 use super::{
     NODE,
     fake_host::{full, of_chunks},
+    pod,
     rig::Rig,
 };
 
@@ -24,7 +25,7 @@ async fn a_node_is_well() {
 async fn pods_are_told_by_the_virtual_api_server() {
     let rig = Rig::with_pod(|_| full(200, "a list")).await;
     assert_eq!(rig.get("/pods").await, (200, "a list".to_owned()));
-    rig.get("/runningpods").await;
+    rig.get("/runningpods/").await;
     let asked: Vec<String> = rig
         .host
         .seen()
@@ -62,6 +63,20 @@ async fn a_summary_is_the_tenants() {
     let rig = Rig::with_pod(move |_| full(200, summary)).await;
     let answer = rig.get("/stats/summary").await;
     assert_eq!(answer, (200, r#"{"pods":[]}"#.to_owned()));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_that_are_not_asked_for_are_refused_by_name() {
+    let rig = Rig::start_with(|_| full(200, "x 1"), |options| options.metrics = false).await;
+    rig.directory
+        .update(|directory| directory.put_pod(&pod("web", "10.244.0.5")));
+    for path in ["/metrics", "/metrics/cadvisor", "/stats/summary"] {
+        let (status, words) = rig.get(path).await;
+        assert_eq!(status, 403);
+        assert!(words.contains("fromHost.nodes.metrics"), "{words}");
+    }
+    assert!(rig.host.seen().is_empty(), "{:?}", rig.host.seen());
     rig.stop().await;
 }
 

@@ -58,6 +58,7 @@ impl Rig {
         let mut options = RelayOptions::new(&config);
         options.limits.news = Duration::from_millis(50);
         options.limits.drain = Duration::from_millis(100);
+        options.metrics = true;
         adjust(&mut options);
 
         let directory = SharedDirectory::new(Directory::new(

@@ -1,22 +1,17 @@
 //! The virtual cluster's DNS server: a pod of the virtual cluster like any other, with its Service
 //! at the address that every pod was told.
 
-use std::time::Duration;
-
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Service, ServiceAccount},
     rbac::v1::{ClusterRole, ClusterRoleBinding},
 };
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
 
 use crate::{
-    chain::Chain,
     config::SyncConfig,
+    standing::{self, object},
     write::{Error, Writer},
 };
 
@@ -74,21 +69,7 @@ impl CoreDns {
 
     /// Applies everything, again and again until the virtual API server takes it.
     pub(crate) async fn run(self, on_virtual: &Writer, stop: CancellationToken) {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            match self.apply(on_virtual).await {
-                Ok(()) => {
-                    info!(step = "dns", "applied");
-                    return;
-                }
-                Err(error) => debug!(error = %Chain(&error), "no DNS server yet"),
-            }
-            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-                return;
-            }
-            // An API server that starts takes seconds, and every one counts.
-            pause = (pause * 5 / 4).min(Duration::from_secs(5));
-        }
+        standing::until_applied("dns", &stop, || self.apply(on_virtual)).await;
     }
 
     async fn apply(&self, on_virtual: &Writer) -> Result<(), Error> {
@@ -186,11 +167,6 @@ fn deployment(image: &str) -> Value {
             },
         },
     })
-}
-
-/// The typed form of an object that is written down here, so that it always has one.
-fn object<K: DeserializeOwned>(value: Value) -> K {
-    serde_json::from_value(value).expect("the manifests in this file are valid")
 }
 
 #[cfg(test)]

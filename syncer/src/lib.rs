@@ -28,6 +28,7 @@ mod kubernetes_service;
 pub mod labels;
 pub mod metadata;
 pub mod metrics;
+mod metrics_server;
 mod mirror;
 pub mod naming;
 mod nodes;
@@ -46,6 +47,7 @@ pub mod resources;
 #[cfg(test)]
 mod scenarios;
 pub mod selector;
+mod standing;
 pub mod syncer;
 mod token;
 mod trim;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::{
-    clusters::Clusters, controllers::Controllers, coredns::CoreDns, election::Candidate, events,
-    health, health::Health,
+    chain::Chain, clusters::Clusters, controllers::Controllers, coredns::CoreDns,
+    election::Candidate, events, health, health::Health, metrics_server::MetricsServer,
 };
 
 /// A running syncer. End it with [`Self::shutdown`]; dropping it leaves writes half done.
@@ -106,6 +106,13 @@ async fn work(clusters: Arc<Clusters>, stop: CancellationToken) {
             dns.run(&clusters.on_virtual, stop.clone()).await;
         }
     };
+    let metrics = async {
+        match MetricsServer::new(&clusters.config) {
+            Ok(Some(server)) => server.run(&clusters.on_virtual, stop.clone()).await,
+            Ok(None) => {}
+            Err(error) => error!(error = %Chain(&error), "there will be no `metrics.k8s.io`"),
+        }
+    };
     let events = async {
         if clusters.config.sync.from_host.events.enabled {
             events::run(Arc::clone(&clusters), stop.clone()).await;
@@ -114,6 +121,7 @@ async fn work(clusters: Arc<Clusters>, stop: CancellationToken) {
     tokio::join!(
         controllers.run(Arc::clone(&clusters), stop.clone()),
         dns,
+        metrics,
         events
     );
 }

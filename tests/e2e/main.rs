@@ -11,6 +11,7 @@ mod images;
 mod isolation;
 mod kind_cli;
 mod life;
+mod metrics;
 mod nodes;
 mod own_host;
 mod pods;

@@ -37,7 +37,8 @@ async fn all_nodes(cluster: &VirtualCluster) -> anyhow::Result<Vec<Node>> {
             let status = node.and_then(|node| node.status.as_ref());
             status.is_some_and(|status| status.allocatable.is_some())
         };
-        let node = wait::until(&nodes, &node.name_any(), has_room, soon("shown"));
+        let name = node.name_any();
+        let node = wait::until(&nodes, &name, has_room, soon("shown"));
         shown.push(node.await?.context("the node is gone")?);
     }
     Ok(shown)

@@ -136,6 +136,9 @@ pub struct FromHost {
     pub priority_classes: Switch,
     /// Runtime classes.
     pub runtime_classes: Switch,
+    /// What the tenant's pods and nodes use, as the API group `metrics.k8s.io`. It comes from the
+    /// nodes' metrics.
+    pub metrics_server: Switch,
 }
 
 impl Default for FromHost {
@@ -147,6 +150,7 @@ impl Default for FromHost {
             ingress_classes: Switch::OFF,
             priority_classes: Switch::OFF,
             runtime_classes: Switch::OFF,
+            metrics_server: Switch::OFF,
         }
     }
 }
@@ -170,8 +174,9 @@ impl Sync {
         Ok(sync)
     }
 
-    /// Switches on what a scheduler in the virtual cluster must see: nodes, and where there are
-    /// claims, the host's classes. What is complete stays as it is.
+    /// Switches on what a scheduler in the virtual cluster must see, which is nodes, and where there
+    /// are claims, the host's classes; and what a metrics server is made of. What is complete stays as
+    /// it is.
     #[must_use]
     pub fn completed(mut self) -> Self {
         if self.virtual_scheduler.enabled {
@@ -182,6 +187,9 @@ impl Sync {
             if to_host.persistent_volume_claims.enabled && !to_host.storage_classes.enabled {
                 from_host.storage_classes.enabled = true;
             }
+        }
+        if self.from_host.metrics_server.enabled {
+            self.from_host.nodes.metrics = Switch::ON;
         }
         self
     }
@@ -223,6 +231,9 @@ impl Sync {
         }
         if self.virtual_scheduler.enabled && !from_host.nodes.enabled {
             return Err(Error::SchedulerWithoutNodes);
+        }
+        if from_host.metrics_server.enabled && !from_host.nodes.enabled {
+            return Err(Error::MetricsWithoutNodes);
         }
         from_host.nodes.check()
     }
@@ -283,6 +294,16 @@ mod tests {
         assert_eq!(complete.from_host.storage_classes.enabled, classes);
         complete.check().unwrap();
         assert_eq!(complete.clone().completed(), complete);
+    }
+
+    #[test]
+    fn a_metrics_server_asks_nodes() {
+        let text = "sync: {fromHost: {metricsServer: {enabled: true}, nodes: {enabled: false}}}";
+        let error = Sync::from_yaml(text).unwrap_err();
+        assert!(matches!(error, Error::MetricsWithoutNodes), "{error:?}");
+        let text = "sync: {fromHost: {metricsServer: {enabled: true}}}";
+        let sync = Sync::from_yaml(text).unwrap().completed();
+        assert!(sync.from_host.nodes.metrics.enabled);
     }
 
     #[test]

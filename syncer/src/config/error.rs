@@ -55,6 +55,9 @@ pub enum Error {
     /// A scheduler that would have to guess.
     #[error("`virtualScheduler` must see the host's nodes: leave `fromHost.nodes.enabled` on")]
     SchedulerWithoutNodes,
+    /// A metrics server with nobody to ask.
+    #[error("`fromHost.metricsServer` asks the host's nodes: leave `fromHost.nodes.enabled` on")]
+    MetricsWithoutNodes,
     /// A pattern of keys that is none.
     #[error("`{pattern}` in `nodes.{key}` is no pattern: write a key, or its beginning and a `*`")]
     Pattern {

@@ -23,7 +23,10 @@ use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{options::RelayOptions, target::Host};
+use super::{
+    options::{Clients, RelayOptions},
+    target::Host,
+};
 
 /// Certificates hold for a year and are replaced long before.
 const RENEW_AFTER: Duration = Duration::from_hours(24 * 90);
@@ -69,22 +72,22 @@ pub enum Error {
 }
 
 impl Certificates {
-    /// Reads the authorities that `options` name.
-    pub(super) fn load(options: &RelayOptions) -> Result<Self, Error> {
+    /// Reads the authority that `options` name, for a server of these `clients`.
+    pub(super) fn load(options: &RelayOptions, clients: &Clients) -> Result<Self, Error> {
         let certificate = read(&options.authority)?;
         let key = read(&options.authority_key)?;
-        let clients = read(&options.client_authority)?;
+        let trusted = read(&clients.authority)?;
 
         let key = KeyPair::from_pem(&key).map_err(of_file(&options.authority_key))?;
         let issuer =
             Issuer::from_ca_cert_pem(&certificate, key).map_err(of_file(&options.authority))?;
-        let verifier = client_verifier(&clients)
-            .map_err(|source| of_file(&options.client_authority)(source))?;
+        let verifier =
+            client_verifier(&trusted).map_err(|source| of_file(&clients.authority)(source))?;
         Ok(Self {
             issuer,
             key: KeyPair::generate().map_err(mint("nodes"))?,
             verifier,
-            clients: options.clients.clone(),
+            clients: clients.names.clone(),
             minted: Mutex::default(),
         })
     }

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tracing::{debug, warn};
 
@@ -19,11 +18,8 @@ use super::{
     records::PodRecord,
     refusal::Refusal,
     shared::SharedDirectory,
-    stats,
+    summary,
 };
-
-/// A summary of a full node has a few hundred kilobytes.
-const SUMMARY_LIMIT: usize = 16 << 20;
 
 /// Answers for all nodes.
 pub(super) struct Kubelet {
@@ -51,8 +47,8 @@ enum Error {
     Host(#[from] host_api::Error),
     #[error("could not ask the API server for its pods")]
     Virtual(#[source] kube::Error),
-    #[error("could not read the node's summary")]
-    Summary(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Summary(summary::Error),
 }
 
 impl Kubelet {
@@ -105,13 +101,11 @@ impl Kubelet {
     }
 
     async fn summary(&self, node: &str) -> Result<(Response<Body>, Option<Stream>), Error> {
-        let response = self.host.of_node(node, "stats/summary").await?;
-        let body = Limited::new(response.into_body(), SUMMARY_LIMIT);
-        let bytes = body.collect().await.map_err(Error::Summary)?.to_bytes();
-        let parsed = serde_json::from_slice(&bytes);
-        let mut summary = parsed.map_err(|error| Error::Summary(error.into()))?;
-        self.directory
-            .read(|directory| stats::keep_tenants(&mut summary, directory));
+        let summary = summary::read(&self.host, &self.directory, node).await;
+        let summary = summary.map_err(|error| match error {
+            summary::Error::Host(error) => Error::Host(error),
+            error => Error::Summary(error),
+        })?;
         let mut response = Response::new(body::text(summary.to_string()));
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -14,6 +14,7 @@ mod identity;
 mod kubelet;
 mod kubelet_request;
 mod listener;
+mod metrics_api;
 mod metrics_text;
 mod options;
 mod query;
@@ -24,14 +25,16 @@ mod server;
 mod shared;
 mod splice;
 mod stats;
+mod summary;
 mod target;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
 pub use certificates::Error as CertificateError;
 pub use directory::{ApiServer, Directory, KUBELET_PORT, Route};
-pub use options::{Limits, RelayOptions};
+pub use options::{Clients, Limits, RelayOptions};
 pub use records::{PodRecord, PortRecord, ServiceRecord, SliceRecord};
 pub use refusal::Refusal;
 pub use run::run;

@@ -16,14 +16,23 @@ pub struct RelayOptions {
     pub authority: PathBuf,
     /// The key of that authority.
     pub authority_key: PathBuf,
-    /// The authority that signed the API server's client certificate for kubelets.
-    pub client_authority: PathBuf,
-    /// The common names that this client certificate may have.
-    pub clients: Vec<String>,
+    /// The API server as a client of kubelets.
+    pub clients: Clients,
+    /// Who asks for `metrics.k8s.io`, if it is served.
+    pub metrics_api: Option<Clients>,
     /// Nodes give metrics, which only a host that trusts the syncer lets it read.
     pub metrics: bool,
     /// What is too much or too long.
     pub limits: Limits,
+}
+
+/// Whose requests are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clients {
+    /// The authority that signed their certificates.
+    pub authority: PathBuf,
+    /// The common names that these may have.
+    pub names: Vec<String>,
 }
 
 /// What is too much or too long.
@@ -56,18 +65,33 @@ pub struct Limits {
 impl RelayOptions {
     /// The usual set-up: kubeadm's files in the cluster's folder of certificates.
     pub fn new(config: &SyncConfig) -> Self {
+        let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         Self {
             socket: config.relay_socket.clone(),
             tcp: None,
             authority: config.pki.join("ca.crt"),
             authority_key: config.pki.join("ca.key"),
-            client_authority: config.pki.join("ca.crt"),
-            clients: CLIENTS.iter().map(|&name| name.to_owned()).collect(),
+            clients: Clients {
+                authority: config.pki.join("ca.crt"),
+                names: own(CLIENTS),
+            },
+            metrics_api: config
+                .sync
+                .from_host
+                .metrics_server
+                .enabled
+                .then(|| Clients {
+                    authority: config.pki.join("front-proxy-ca.crt"),
+                    names: own(FRONT_PROXIES),
+                }),
             metrics: config.sync.from_host.nodes.metrics.enabled,
             limits: Limits::default(),
         }
     }
 }
+
+/// What they call it when it speaks for a client.
+const FRONT_PROXIES: &[&str] = &["front-proxy-client", "system:auth-proxy"];
 
 /// What kubeadm (and this project), k0s and k3s call the API server when it talks to kubelets.
 const CLIENTS: &[&str] = &[

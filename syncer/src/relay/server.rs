@@ -24,12 +24,14 @@ use super::{
     host_api::HostApi,
     kubelet::{Kubelet, text},
     listener::Socket,
+    metrics_api::MetricsApi,
     options::{Limits, RelayOptions},
     refusal::Refusal,
     shared::SharedDirectory,
     splice::{Patience, splice},
     target::{Host, Target},
 };
+use crate::metrics_server;
 
 /// A relay that listens. Connections wait until it [runs](Relay::run).
 pub struct Relay {
@@ -85,9 +87,16 @@ enum TunnelError {
 struct Server {
     certificates: Certificates,
     kubelet: Kubelet,
+    metrics: Option<Metrics>,
     places: Semaphore,
     limits: Limits,
     cancel: CancellationToken,
+}
+
+/// The API that the relay serves to the API server itself.
+struct Metrics {
+    certificates: Certificates,
+    api: MetricsApi,
 }
 
 /// What a `CONNECT` request turns into.
@@ -98,6 +107,7 @@ struct Tunnel {
 
 enum Far {
     Kubelet { node: String, tls: TlsAcceptor },
+    Metrics { tls: TlsAcceptor },
     Stream(TcpStream),
 }
 
@@ -117,7 +127,7 @@ impl Relay {
         host: kube::Config,
         virtual_api: kube::Client,
     ) -> Result<Self, Error> {
-        let certificates = Certificates::load(options)?;
+        let certificates = Certificates::load(options, &options.clients)?;
         let limits = options.limits.clone();
         let tcp = match options.tcp {
             None => None,
@@ -127,9 +137,21 @@ impl Relay {
                 Some((listener, certificates.acceptor(&address.ip().into())?))
             }
         };
+        let host = HostApi::new(host, host_namespace, limits.host_answer)?;
+        let metrics = options.metrics_api.as_ref().map(|clients| {
+            Ok::<_, certificates::Error>(Metrics {
+                certificates: Certificates::load(options, clients)?,
+                api: MetricsApi {
+                    directory: directory.clone(),
+                    host: host.clone(),
+                    virtual_api: virtual_api.clone(),
+                },
+            })
+        });
+        let metrics = metrics.transpose()?;
         let kubelet = Kubelet {
             directory,
-            host: HostApi::new(host, host_namespace, limits.host_answer)?,
+            host,
             virtual_api,
             gives_metrics: options.metrics,
             limits: limits.clone(),
@@ -141,6 +163,7 @@ impl Relay {
         let server = Arc::new(Server {
             certificates,
             kubelet,
+            metrics,
             places: Semaphore::new(limits.connections),
             limits,
             cancel: CancellationToken::new(),
@@ -207,7 +230,7 @@ impl Relay {
 
 impl Server {
     async fn serve_tls(self: Arc<Self>, stream: TcpStream, tls: TlsAcceptor) {
-        match self.handshake(stream, &tls).await {
+        match self.handshake(stream, &tls, &self.certificates).await {
             Ok(stream) => self.serve(stream).await,
             Err(error) => warn!(
                 error = &error as &dyn std::error::Error,
@@ -274,11 +297,19 @@ impl Server {
         let authority = request.uri().authority().map_or("", |name| name.as_str());
         let target = Target::parse(authority)
             .map_err(|error| refusal(Refusal::Malformed(error.to_string())))?;
+        if let Some(metrics) = &self.metrics
+            && target.port == metrics_server::PORT
+            && target.host == Host::Name(metrics_server::HOST_NAME.to_owned())
+        {
+            let name = Host::Name(metrics_server::SERVER_NAME.to_owned());
+            let tls = acceptor(&metrics.certificates, &name)?;
+            return Ok(Far::Metrics { tls });
+        }
         let directory = &self.kubelet.directory;
         let route = directory.ask(self.limits.news, |directory| directory.route(&target));
         match route.await.map_err(refusal)? {
             Route::Kubelet(node) => {
-                let tls = self.acceptor(&target.host)?;
+                let tls = acceptor(&self.certificates, &target.host)?;
                 Ok(Far::Kubelet { node, tls })
             }
             Route::Connect(address) => {
@@ -305,26 +336,14 @@ impl Server {
         }
     }
 
-    fn acceptor(&self, host: &Host) -> Result<TlsAcceptor, (StatusCode, String)> {
-        self.certificates.acceptor(host).map_err(|error| {
-            let error: &dyn std::error::Error = &error;
-            warn!(%host, error, "could not play a node");
-            let message = "the relay has no certificate for the node".to_owned();
-            (StatusCode::INTERNAL_SERVER_ERROR, message)
-        })
-    }
-
     async fn carry(&self, tunnel: Tunnel) -> Result<(), TunnelError> {
         let near = TokioIo::new(tunnel.near.await?);
         let (spliced, kind) = match tunnel.far {
+            Far::Metrics { tls } => return self.serve_metrics(near, &tls).await,
             Far::Stream(far) => (splice(near, far, self.patience()).await, "connection"),
             Far::Kubelet { node, tls } => {
-                let tls = self.handshake(near, &tls).await?;
-                let bounds = Bounds {
-                    head: self.limits.kubelet_head,
-                    next_request: self.limits.keep_alive,
-                };
-                let stream = connection::serve(tls, bounds, &self.cancel, |request| {
+                let tls = self.handshake(near, &tls, &self.certificates).await?;
+                let stream = connection::serve(tls, self.requests(), &self.cancel, |request| {
                     self.kubelet.answer(&node, request)
                 });
                 // The future is large and most of it is needed only now.
@@ -346,10 +365,34 @@ impl Server {
         Ok(())
     }
 
+    async fn serve_metrics<I>(&self, near: I, tls: &TlsAcceptor) -> Result<(), TunnelError>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(Metrics { certificates, api }) = &self.metrics else {
+            return Err(TunnelError::Stranger);
+        };
+        let tls = self.handshake(near, tls, certificates).await?;
+        let answered = connection::serve(tls, self.requests(), &self.cancel, async |request| {
+            (api.answer(&request).await, None::<()>)
+        });
+        pin!(answered).await?;
+        Ok(())
+    }
+
+    /// The bounds of a connection that carries requests.
+    fn requests(&self) -> Bounds {
+        Bounds {
+            head: self.limits.kubelet_head,
+            next_request: self.limits.keep_alive,
+        }
+    }
+
     async fn handshake<I>(
         &self,
         io: I,
         tls: &TlsAcceptor,
+        certificates: &Certificates,
     ) -> Result<tokio_rustls::server::TlsStream<I>, TunnelError>
     where
         I: AsyncRead + AsyncWrite + Unpin,
@@ -357,10 +400,7 @@ impl Server {
         let stream = timeout(self.limits.handshake, tls.accept(io))
             .await
             .map_err(|_| TunnelError::Handshake)??;
-        if self
-            .certificates
-            .is_api_server(stream.get_ref().1.peer_certificates())
-        {
+        if certificates.is_api_server(stream.get_ref().1.peer_certificates()) {
             Ok(stream)
         } else {
             Err(TunnelError::Stranger)
@@ -396,6 +436,15 @@ fn refuse(status: StatusCode, message: &str) -> Response<Body> {
         .headers_mut()
         .insert(http::header::CONNECTION, close);
     response
+}
+
+fn acceptor(certificates: &Certificates, host: &Host) -> Result<TlsAcceptor, (StatusCode, String)> {
+    certificates.acceptor(host).map_err(|error| {
+        let error: &dyn std::error::Error = &error;
+        warn!(%host, error, "could not play a server");
+        let message = format!("the relay has no certificate for {host}");
+        (StatusCode::INTERNAL_SERVER_ERROR, message)
+    })
 }
 
 async fn accept_tcp(

@@ -4,6 +4,7 @@ mod api_server;
 mod fake_host;
 mod faults;
 mod isolation;
+mod metrics_api;
 mod node;
 mod pki;
 mod requests;

@@ -31,10 +31,11 @@ impl Authority {
         }
     }
 
-    /// Writes `ca.crt` and `ca.key` into `folder`.
-    pub(super) fn write(&self, folder: &Path) {
-        std::fs::write(folder.join("ca.crt"), &self.pem).unwrap();
-        std::fs::write(folder.join("ca.key"), self.issuer.key().serialize_pem()).unwrap();
+    /// Writes certificate and key into `folder`, under the name of kubeadm's.
+    pub(super) fn write(&self, folder: &Path, name: &str) {
+        let key = self.issuer.key().serialize_pem();
+        std::fs::write(folder.join(format!("{name}.crt")), &self.pem).unwrap();
+        std::fs::write(folder.join(format!("{name}.key")), key).unwrap();
     }
 
     /// How a client called `common_name` speaks TLS to whom `trusted` has signed.

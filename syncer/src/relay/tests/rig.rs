@@ -18,14 +18,20 @@ use super::{
     pki::Authority,
 };
 use crate::relay::{
-    ApiServer, Directory, Error, Relay, RelayOptions, SharedDirectory, identity::tests::names,
+    ApiServer, Clients, Directory, Error, Relay, RelayOptions, SharedDirectory,
+    identity::tests::names,
 };
 
 /// The name that the API server's certificate has.
 pub(super) const API_SERVER: &str = "kube-apiserver-kubelet-client";
 
+/// The name that its certificate has when it speaks for a client.
+pub(super) const FRONT_PROXY: &str = "front-proxy-client";
+
 pub(super) struct Rig {
     pub(super) authority: Authority,
+    /// Signed the API server's certificate for those that it speaks for.
+    pub(super) front_proxy: Authority,
     pub(super) directory: SharedDirectory,
     pub(super) host: FakeHost,
     pub(super) socket: PathBuf,
@@ -50,7 +56,9 @@ impl Rig {
     {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
-        authority.write(folder.path());
+        authority.write(folder.path(), "ca");
+        let front_proxy = Authority::new();
+        front_proxy.write(folder.path(), "front-proxy-ca");
         let host = FakeHost::start(answer).await;
         let mut config = crate::config::tests::config();
         config.pki = folder.path().to_owned();
@@ -59,6 +67,10 @@ impl Rig {
         options.limits.news = Duration::from_millis(50);
         options.limits.drain = Duration::from_millis(100);
         options.metrics = true;
+        options.metrics_api = Some(Clients {
+            authority: folder.path().join("front-proxy-ca.crt"),
+            names: vec![FRONT_PROXY.to_owned()],
+        });
         adjust(&mut options);
 
         let directory = SharedDirectory::new(Directory::new(
@@ -82,6 +94,7 @@ impl Rig {
         let cancel = CancellationToken::new();
         Self {
             authority,
+            front_proxy,
             directory,
             host,
             socket: options.socket,
@@ -124,6 +137,26 @@ impl Rig {
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// The status and the body of the answer to a GET of `metrics.k8s.io`, for a client that the
+    /// authority `signed`; none if it is refused.
+    pub(super) async fn get_metrics(
+        &self,
+        signed: &Authority,
+        path: &str,
+    ) -> Option<(u16, String)> {
+        let target = "metrics.vcluster-test.invalid:443";
+        let tunnel = api_server::connect(&self.socket, target).await.unwrap();
+        let config = signed.client(FRONT_PROXY, &self.authority);
+        let tls = api_server::handshake(tunnel, "metrics-server.kube-system.svc", config);
+        let mut server = Kubelet::open(tls.await.ok()?).await;
+        let path = format!("/apis/metrics.k8s.io/v1beta1{path}");
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = server.send(request).await.ok()?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Some((status, String::from_utf8(body.to_vec()).unwrap()))
     }
 
     /// A stream opened as kubectl's SPDY does.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-/// SplitMix64: enough to choose a moment.
+/// `SplitMix64`: enough to choose a moment.
 #[derive(Debug)]
 pub(super) struct Luck {
     state: u64,

@@ -112,6 +112,9 @@ pub(crate) struct CreateArguments {
     // Judged later: a refusal by the parser shows the whole value.
     #[arg(long)]
     pub(crate) store: Option<String>,
+    /// How many pods its control plane is made of: 1, 3 or 5.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) replicas: u8,
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
@@ -227,6 +230,7 @@ mod tests {
                 distro: "k8s".to_owned(),
                 version: Some(VersionRequest::Minor(1, 34)),
                 store: None,
+                replicas: 1,
             })
         );
     }

@@ -120,7 +120,7 @@ impl From<asset::Error> for Failure {
 impl From<cluster::Error> for Failure {
     fn from(error: cluster::Error) -> Self {
         let exit = match &error.source {
-            Cause::Name(_) | Cause::NoSuchStore { .. } => Exit::Usage,
+            Cause::Name(_) | Cause::NoSuchStore { .. } | Cause::Replicas { .. } => Exit::Usage,
             Cause::NotFound { .. } => Exit::NothingSelected,
             Cause::Asset(error) => asset(error),
             Cause::Host(_) | Cause::Request { .. } => Exit::Host,

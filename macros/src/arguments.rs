@@ -25,6 +25,7 @@ const GRAMMAR: Grammar = Grammar {
         ("store", "store = \"kine\""),
         ("fixtures", "fixtures = [\"crds/\", \"seed.yaml\", SEED]"),
         ("fresh", "fresh"),
+        ("replicas", "replicas = 3"),
         (
             "matrix",
             "matrix(distro = [\"k8s\", \"k3s\"], version = [\"1.33\", \"1.34\"])",
@@ -51,6 +52,7 @@ pub(crate) struct Arguments {
     pub(crate) store: Option<String>,
     pub(crate) fixtures: Vec<FixtureSource>,
     pub(crate) fresh: bool,
+    pub(crate) replicas: Option<u8>,
     pub(crate) matrix: Option<Matrix>,
     /// A variant of `testing::Flavor`.
     pub(crate) flavor: Option<&'static str>,
@@ -89,6 +91,7 @@ impl Arguments {
             "nodes" => self.nodes = Some(argument.count()?),
             "sync" => self.sync = Some(argument.string(values::path)?),
             "store" => self.store = Some(argument.string(values::store)?),
+            "replicas" => self.replicas = Some(argument.one_of(&[1, 3, 5])?),
             "matrix" => self.matrix = Some(Matrix::parse(argument)?),
             "worker_threads" => self.worker_threads = Some(argument.count()?),
             _ => self.harness = Some(argument.path()?),
@@ -102,6 +105,12 @@ impl Arguments {
         match name {
             "worker_threads" if self.flavor == Some("CurrentThread") => {
                 Some("the `worker_threads` option requires the `multi_thread` runtime flavor")
+            }
+            "replicas" if self.distro.as_deref().is_some_and(|distro| distro != "k8s") => {
+                Some("only the control plane of `k8s` can be made of several pods")
+            }
+            "replicas" if self.store.as_deref().is_some_and(|store| store != "etcd") => {
+                Some("only with `etcd` can a control plane be made of several pods")
             }
             "distro" if is_axis(Matrix::has_distros) => {
                 Some("`distro` is given by the matrix: delete it here")

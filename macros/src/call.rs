@@ -67,6 +67,7 @@ impl Call<'_> {
         let store = arguments.store.iter();
         let fixtures = self.fixtures(&harness).into_iter();
         let fresh = arguments.fresh.then(|| quote!(.fresh())).into_iter();
+        let replicas = arguments.replicas.iter();
         let matrix = self.matrix().into_iter();
         let flavor = arguments.flavor.map(called).into_iter();
         let threads = arguments.worker_threads.iter();
@@ -82,6 +83,7 @@ impl Call<'_> {
                 #(.store(#store))*
                 #(.fixtures(#fixtures))*
                 #(#fresh)*
+                #(.replicas(#replicas))*
                 #(.matrix(#matrix))*
                 #(.flavor(#harness::testing::Flavor::#flavor))*
                 #(.worker_threads(#threads))*

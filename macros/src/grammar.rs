@@ -151,6 +151,20 @@ impl Argument {
             .ok_or_else(|| self.expected("a whole number of at least 1"))
     }
 
+    /// One of these numbers.
+    pub(crate) fn one_of(&self, valid: &[u8]) -> syn::Result<u8> {
+        let number = self
+            .count()
+            .ok()
+            .and_then(|number| u8::try_from(number).ok());
+        number
+            .filter(|number| valid.contains(number))
+            .ok_or_else(|| {
+                let valid: Vec<_> = valid.iter().map(u8::to_string).collect();
+                self.expected(&format!("one of {}", valid.join(", ")))
+            })
+    }
+
     /// A path, or a string that holds one, as tokio and serde take it.
     pub(crate) fn path(&self) -> syn::Result<Path> {
         let value = self.expression()?;

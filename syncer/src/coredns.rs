@@ -51,7 +51,11 @@ impl CoreDns {
                 "metadata": meta("coredns"),
                 "data": {"Corefile": corefile(&config.cluster_domain)},
             })),
-            deployment: object(deployment(image)),
+            // Where the control plane survives the loss of a pod, so does the DNS server.
+            deployment: object(deployment(
+                image,
+                if config.leader_election.enabled { 2 } else { 1 },
+            )),
             service: object(json!({
                 "metadata": meta("kube-dns"),
                 "spec": {
@@ -115,7 +119,7 @@ fn corefile(domain: &str) -> String {
     )
 }
 
-fn deployment(image: &str) -> Value {
+fn deployment(image: &str, replicas: u8) -> Value {
     let probe = |path: &str, port: u16, seconds: u8| json!({"httpGet": {"path": path, "port": port}, "periodSeconds": seconds, "timeoutSeconds": 5, "failureThreshold": 5});
     let container = json!({
         "name": "coredns",
@@ -144,7 +148,7 @@ fn deployment(image: &str) -> Value {
     json!({
         "metadata": meta("coredns"),
         "spec": {
-            "replicas": 1,
+            "replicas": replicas,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
             "selector": {"matchLabels": {"k8s-app": "kube-dns"}},
             "template": {
@@ -172,12 +176,25 @@ fn deployment(image: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::config;
+    use crate::config::{LeaderElection, tests::config};
 
     fn dns() -> CoreDns {
         let mut config = config();
         config.coredns_image = Some("coredns:1".to_owned());
         CoreDns::new(&config).unwrap()
+    }
+
+    #[test]
+    fn several_control_planes_have_several_servers() {
+        let replicas = |config: &SyncConfig| {
+            let dns = CoreDns::new(config).unwrap();
+            dns.deployment.spec.unwrap().replicas
+        };
+        let mut config = config();
+        config.coredns_image = Some("coredns:1".to_owned());
+        assert_eq!(replicas(&config), Some(1));
+        config.leader_election = LeaderElection::ON;
+        assert_eq!(replicas(&config), Some(2));
     }
 
     #[test]

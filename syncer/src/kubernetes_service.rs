@@ -202,18 +202,19 @@ fn endpoints(backend: &Backend) -> Endpoints {
 }
 
 fn slice(backend: &Backend) -> EndpointSlice {
-    let endpoint = Endpoint {
-        addresses: backend.addresses.clone(),
+    // One for each server: the addresses of one endpoint count as one.
+    let endpoints = backend.addresses.iter().map(|address| Endpoint {
+        addresses: vec![address.clone()],
         conditions: Some(EndpointConditions {
             ready: Some(true),
             ..EndpointConditions::default()
         }),
         ..Endpoint::default()
-    };
+    });
     EndpointSlice {
         metadata: metadata((SERVICE_NAME, "kubernetes")),
         address_type: backend.address_type.clone(),
-        endpoints: optional::list(vec![endpoint]),
+        endpoints: optional::list(endpoints.collect()),
         ports: Some(vec![SlicePort {
             name: Some("https".to_owned()),
             port: Some(backend.port),
@@ -263,14 +264,24 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_say_the_same() {
-        let backend = backend(&host_slice(&[true])).unwrap();
+    fn both_forms_name_every_server() {
+        let backend = backend(&host_slice(&[true, true])).unwrap();
         let subset = endpoints(&backend).subsets.unwrap().remove(0);
         let slice = slice(&backend);
-        assert_eq!(
-            subset.addresses.unwrap()[0].ip,
-            slice.endpoints.unwrap()[0].addresses[0]
-        );
+        let of_endpoints: Vec<_> = subset
+            .addresses
+            .unwrap()
+            .into_iter()
+            .map(|a| a.ip)
+            .collect();
+        let of_slice: Vec<_> = slice
+            .endpoints
+            .unwrap()
+            .into_iter()
+            .map(|endpoint| endpoint.addresses)
+            .collect();
+        assert_eq!(of_endpoints, ["10.0.0.0", "10.0.0.1"]);
+        assert_eq!(of_slice, [["10.0.0.0"], ["10.0.0.1"]]);
         assert_eq!(
             subset.ports.unwrap()[0].port,
             slice.ports.unwrap()[0].port.unwrap()

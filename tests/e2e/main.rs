@@ -19,6 +19,7 @@ mod policies;
 mod pool;
 mod reaper;
 mod relay;
+mod replicas;
 mod reset;
 mod scheduler;
 mod services;

@@ -24,7 +24,7 @@ use vcluster_harness::{
 };
 
 /// In memory, as with etcd: a pod that is lost takes all objects along, and a new cluster is in its place.
-#[vcluster_test(store = "kine")]
+#[vcluster_test(store = "kine", fresh)]
 async fn kine_serves_a_cluster_that_ends_with_its_pod(
     cluster: VirtualCluster,
     client: Client,
@@ -169,10 +169,8 @@ impl Database {
     }
 
     fn endpoint(&self, address: &str, password: &str) -> anyhow::Result<Endpoint> {
-        let password: String = password
-            .bytes()
-            .map(|byte| format!("%{byte:02X}"))
-            .collect();
+        let encoded = |text: String, byte| format!("{text}%{byte:02X}");
+        let password = password.bytes().fold(String::new(), encoded);
         let Self {
             scheme, user, port, ..
         } = self;
@@ -201,7 +199,11 @@ fn assets() -> anyhow::Result<Assets> {
     Ok(Assets::new(&Settings::from_process()?, Progress::silent()))
 }
 
-async fn runs_a_pod(cluster: &VirtualCluster, client: Client, name: &str) -> anyhow::Result<()> {
+pub(crate) async fn runs_a_pod(
+    cluster: &VirtualCluster,
+    client: Client,
+    name: &str,
+) -> anyhow::Result<()> {
     let image = cluster.image(Component::Shell).await?;
     let pods: Api<Pod> = Api::default_namespaced(client);
     let pod = vcluster_fixtures::pods::sleeper(name, &image);
@@ -212,9 +214,12 @@ async fn runs_a_pod(cluster: &VirtualCluster, client: Client, name: &str) -> any
     })
     .await?;
     wait::until(&pods, name, wait::conditions::is_pod_ready(), soon("ready")).await?;
-    let said = command::output(&pods, name, ["hostname"]).await?;
-    ensure!(said.trim() == name, "exec gave {said:?}");
-    Ok(())
+    answered(async || {
+        let said = command::output(&pods, name, ["hostname"]).await?;
+        ensure!(said.trim() == name, "exec gave {said:?}");
+        Ok(true)
+    })
+    .await
 }
 
 async fn remember(client: &Client) -> anyhow::Result<()> {
@@ -250,7 +255,7 @@ async fn lose_pod(cluster: &VirtualCluster) -> anyhow::Result<()> {
 }
 
 /// Asks until the API server answers with yes. It may be away for a while.
-async fn answered(ask: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub(crate) async fn answered(ask: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let deadline = soon("an answer");
     loop {
         let attempt = tokio::time::timeout(Duration::from_secs(5), ask()).await;

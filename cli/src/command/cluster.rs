@@ -34,6 +34,7 @@ pub(super) async fn create(cx: &Context, arguments: CreateArguments) -> Result<E
     let mut builder = VirtualCluster::builder(&arguments.name)
         .namespace(&namespace)
         .distro(distro)
+        .replicas(arguments.replicas)
         .owner(Owner::standing())
         .timeout(cx.settings.start_timeout);
     if let Some(store) = store {

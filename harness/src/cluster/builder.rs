@@ -11,7 +11,7 @@ use crate::{
     admission::Room,
     asset::Assets,
     datastore::Datastore,
-    distro::{self, ControlPlane, ControlPlaneContext, Distro, Scheduling},
+    distro::{self, ControlPlane, ControlPlaneContext, Distro, Replicas, Scheduling},
     fixture::Fixtures,
     host::HostCluster,
     owner::Owner,
@@ -32,6 +32,7 @@ pub struct VirtualClusterBuilder {
     pub(super) distro: &'static dyn Distro,
     pub(super) version: Option<VersionRequest>,
     pub(super) store: Option<Datastore>,
+    pub(super) replicas: u8,
     pub(super) sync: Sync,
     pub(super) domain: String,
     pub(super) slice_bits: u8,
@@ -61,6 +62,7 @@ impl VirtualClusterBuilder {
             distro: distro::DEFAULT,
             version: None,
             store: None,
+            replicas: 1,
             sync: Sync::default(),
             domain: "cluster.local".to_owned(),
             slice_bits: slice::DEFAULT_BITS,
@@ -98,6 +100,12 @@ impl VirtualClusterBuilder {
             Datastore::External(endpoint) => Datastore::External(endpoint.of_cluster(&self.name)),
             store => store,
         });
+        self
+    }
+
+    /// How many pods its control plane is made of; one unless said otherwise. Of three, any one may be lost.
+    pub fn replicas(mut self, replicas: u8) -> Self {
+        self.replicas = replicas;
         self
     }
 
@@ -218,6 +226,11 @@ impl VirtualClusterBuilder {
             names,
             scheduling: self.scheduling(),
             store: self.store.as_ref(),
+            replicas: Replicas {
+                set: &self.name,
+                namespace: &self.namespace,
+                count: self.replicas,
+            },
         };
         self.distro.control_plane(version, &cx)
     }

@@ -32,6 +32,7 @@ pub(super) struct Claimant<'a> {
     pub(super) names: &'a Names,
     pub(super) exposure: Exposure,
     pub(super) api_port: u16,
+    pub(super) replicas: u8,
 }
 
 impl Claimant<'_> {
@@ -49,7 +50,7 @@ impl Claimant<'_> {
         for slice in candidates.take(ATTEMPTS) {
             tried += 1;
             let address = slice.api_address();
-            let service = service(self.names, Some(address), self.exposure, self.api_port);
+            let service = self.service(Some(address));
             match self.create(&service).await {
                 Ok(service) => {
                     return Ok(Claim {
@@ -68,8 +69,18 @@ impl Claimant<'_> {
         Err(Cause::NoSlice { range, tried })
     }
 
+    fn service(&self, address: Option<IpAddr>) -> Service {
+        service(
+            self.names,
+            address,
+            self.exposure,
+            self.api_port,
+            self.replicas,
+        )
+    }
+
     async fn shared(&self, range: IpNet) -> Result<Claim, Cause> {
-        let ours = service(self.names, None, self.exposure, self.api_port);
+        let ours = self.service(None);
         let dns = dns_service(self.names);
         let (service, dns) = tokio::try_join!(self.create(&ours), self.create(&dns))
             .map_err(|error| self.refused(error))?;

@@ -158,6 +158,20 @@ pub enum Cause {
         /// What it can have.
         known: &'static [DatastoreKind],
     },
+    /// The control plane cannot be made of so many pods.
+    #[error("a control plane cannot be made of {replicas} pods: {reason}")]
+    Replicas {
+        /// How many.
+        replicas: u8,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Several pods need a volume each.
+    #[error(
+        "the host has no default storage class, and each of several pods of a control plane keeps its data on a \
+         volume: make one the default, or ask for one pod"
+    )]
+    NoStorage,
     /// The database that the control plane keeps its objects in cannot be used.
     #[error("the database {address} cannot be used; container {container} said: {message}")]
     Database {

@@ -5,19 +5,22 @@ use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Service};
-use kube::Client;
+use k8s_openapi::api::{
+    core::v1::{Namespace, Service},
+    storage::v1::StorageClass,
+};
+use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use tracing::debug;
-use vcluster_syncer::config::SyncConfig;
+use vcluster_syncer::config::{LeaderElection, SyncConfig};
 
 use super::{
     VirtualClusterBuilder,
     claim::{Claim, Claimant},
     connection::Connection,
-    control_plane::{Watch, account_exists, api_ready, check_version, syncer_ready},
+    control_plane::{Watch, account_exists, api_ready, check_version, syncers_ready},
     delete::wait_until_gone,
     endpoint::Endpoint,
-    error::{Cause, Failure, Step},
+    error::{Cause, Failure, Step, request},
     names::Names,
     objects::{self, Exposure, Images},
     phases::{Phase, Phases},
@@ -30,13 +33,18 @@ use crate::{
     distro::ControlPlane,
     fixture::Contents,
     host::HostCluster,
-    pki::{Pki, ServerNames},
+    pki::{self, Pki, ServerNames},
     pool::PoolKey,
     version::KubernetesVersion,
 };
 
 /// How long it may take until the kinds of fixtures are served.
 const FURNISH: Duration = Duration::from_secs(30);
+/// A pod that is lost is felt for as long as the others wait for its syncer.
+const ELECTION: LeaderElection = LeaderElection {
+    enabled: true,
+    lease_seconds: 9,
+};
 
 /// A start under way: what was asked for, and what is known by now.
 pub(super) struct Launch<'a> {
@@ -94,6 +102,7 @@ impl Launch<'_> {
                 .options
                 .describe(self.version, self.range, &[])
                 .api_port,
+            replicas: self.options.replicas,
         };
         let claim = self.within(claimant.claim(self.range, self.options.slice_bits));
         let claim = claim.await.map_err(Failure::at(Step::Address))?;
@@ -105,7 +114,8 @@ impl Launch<'_> {
         let control_plane = self
             .options
             .describe(self.version, range, &names.alternatives());
-        let pki = Pki::generate(names, Timestamp::now()).map_err(Failure::at(Step::Objects))?;
+        let pki = Pki::generate(names, Timestamp::now()).and_then(|pki| self.with_members(pki));
+        let pki = pki.map_err(Failure::at(Step::Objects))?;
         let objects = Box::pin(self.objects(namespace, &claim, &control_plane, &pki));
         let made = self.within(objects).await;
         made.map_err(Failure::at(Step::Objects))?;
@@ -144,6 +154,34 @@ impl Launch<'_> {
         Ok(())
     }
 
+    /// What several pods show one another.
+    fn with_members(&self, pki: Pki) -> Result<Pki, pki::Error> {
+        let replicas = self.names.replicas(self.options.replicas);
+        if !replicas.are_several() {
+            return Ok(pki);
+        }
+        let hosts: Vec<_> = replicas.names().map(|name| replicas.host(&name)).collect();
+        pki.with_etcd_members(&hosts)
+    }
+
+    /// Every pod of several needs a volume.
+    pub(super) async fn check_storage(&self) -> Result<(), Failure> {
+        if self.options.replicas == 1 {
+            return Ok(());
+        }
+        let checked = self.within(async {
+            let classes: Api<StorageClass> = Api::all(self.client.clone());
+            let classes = classes.list(&ListParams::default()).await;
+            let classes = classes.map_err(request("list storage classes on host"))?;
+            if classes.iter().any(is_default) {
+                Ok(())
+            } else {
+                Err(Cause::NoStorage)
+            }
+        });
+        checked.await.map_err(Failure::at(Step::Host))
+    }
+
     async fn objects(
         &self,
         namespace: &Namespace,
@@ -158,11 +196,13 @@ impl Launch<'_> {
         let config = objects::config_map(names, control_plane, &sync)?;
         let pki = objects::pki_secret(names, pki);
         let secrets = objects::secrets(names, control_plane);
+        let members = objects::member_services(names, control_plane.replicas);
         let slice = objects::slice_patch(&claim.addressing);
         let [syncer, workload] = &access.accounts;
         tokio::try_join!(
             requests.create(&pki),
             requests.create_if_some(secrets.as_ref()),
+            requests.create_all(&members),
             requests.create(&kubeconfig),
             requests.create(&config),
             requests.create(syncer),
@@ -222,7 +262,7 @@ impl Launch<'_> {
 
         let host = self.impatient_host().await;
         let host = host.map_err(Failure::at(Step::Syncer))?;
-        let syncer = syncer_ready(&host, self.names, &seen);
+        let syncer = syncers_ready(&host, self.names, control_plane.replicas, &seen);
         watch
             .until(remaining("the syncer"), phases, syncer)
             .await
@@ -271,6 +311,11 @@ impl Launch<'_> {
             cluster_domain: self.options.domain.clone(),
             coredns_image: self.images.get(&Component::Coredns).cloned(),
             syncer_image: self.images.get(&Component::Syncer).cloned(),
+            leader_election: if self.options.replicas > 1 {
+                ELECTION
+            } else {
+                LeaderElection::default()
+            },
             sync: self.options.sync.clone().completed(),
             ..SyncConfig::new(cluster, namespace, claim.api_address, claim.dns_address)
         }
@@ -294,4 +339,13 @@ impl Launch<'_> {
     async fn within<T>(&self, step: impl Future<Output = Result<T, Cause>>) -> Result<T, Cause> {
         within(self.deadline, step).await
     }
+}
+
+/// Volumes that name no class are of this one.
+fn is_default(class: &StorageClass) -> bool {
+    const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
+    class
+        .annotations()
+        .get(DEFAULT)
+        .is_some_and(|value| value == "true")
 }

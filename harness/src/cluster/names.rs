@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::owner::key;
+use crate::{distro::Replicas, owner::key};
 
 /// Label of the control-plane pod; its Service selects by it.
 pub(crate) const CONTROL_PLANE: &str = "vcluster-test.dev/control-plane";
@@ -63,6 +63,16 @@ impl Names {
         &self.cluster
     }
 
+    /// Its pods on the host.
+    pub(crate) fn replicas(&self, count: u8) -> Replicas<'_> {
+        Replicas {
+            set: self.control_plane(),
+            namespace: &self.namespace,
+            count,
+        }
+    }
+
+    /// The first of its pods, which there always is.
     pub(crate) fn pod(&self) -> String {
         pod(&self.cluster)
     }

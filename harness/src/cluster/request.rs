@@ -77,6 +77,20 @@ impl Requests<'_> {
         Box::pin(create(&api, object)).await
     }
 
+    pub(super) async fn create_all<K>(self, objects: &[K]) -> Result<(), Cause>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        for object in objects {
+            self.create(object).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn create_if_some<K>(self, object: Option<&K>) -> Result<(), Cause>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>

@@ -24,7 +24,7 @@ use crate::{
     asset::{self, Assets, Component, Image},
     datastore::{Datastore, DatastoreKind},
     deadline::Deadline,
-    distro::ControlPlane,
+    distro::{ControlPlane, Scheduling},
     fixture::Contents,
     host::HostCluster,
     live::{self, Live, Registration},
@@ -49,6 +49,7 @@ pub(super) async fn start(
     let choice = options.sync.check();
     choice.map_err(Failure::at(Step::Objects))?;
     check_store(options).map_err(Failure::at(Step::Objects))?;
+    check_replicas(options).map_err(Failure::at(Step::Objects))?;
     let request = options
         .version
         .unwrap_or_else(|| options.distro.default_version());
@@ -179,12 +180,32 @@ fn check_store(options: &VirtualClusterBuilder) -> Result<(), Cause> {
     }
 }
 
+/// Not every control plane can be made of several pods.
+fn check_replicas(options: &VirtualClusterBuilder) -> Result<(), Cause> {
+    let store = options.store.as_ref().map(Datastore::kind);
+    let reason = match options.replicas {
+        1 => return Ok(()),
+        0 | 2 | 4 | 6.. => "it takes a majority to decide: 3 or 5 can",
+        _ if !options.distro.can_be_several() => "only those of `k8s` can",
+        _ if !matches!(store, None | Some(DatastoreKind::Etcd)) => "only with etcd can they",
+        _ if options.scheduling() == Scheduling::Virtual => {
+            "only without a scheduler of its own can it"
+        }
+        _ => return Ok(()),
+    };
+    Err(Cause::Replicas {
+        replicas: options.replicas,
+        reason,
+    })
+}
+
 /// The images come to the host while the objects are made.
 async fn run(
     launch: &Launch<'_>,
     archives: &[Image],
     phases: &mut Phases,
 ) -> Result<Connection, Failure> {
+    launch.check_storage().await?;
     let namespace = launch.namespace().await?;
     phases.pass(Phase::Namespace);
     let clock = phases.clock();
@@ -268,6 +289,7 @@ fn pool_of(options: &VirtualClusterBuilder) -> Option<Pool> {
         matches!(&options.store, Some(store) if store.kind() == DatastoreKind::External);
     let can_be = options.distro.can_be_reset()
         && !is_outside
+        && options.replicas == 1
         && options.owner.process.is_some()
         && options.name == options.namespace;
     options.pool.filter(|_| can_be)
@@ -286,5 +308,65 @@ async fn undo(launch: &Launch<'_>) {
             );
         }
         Err(_) => warn!(namespace, "not undone: the host does not answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::distro::{ControlPlane, ControlPlaneContext, Distro, K3s, K8s};
+
+    fn builder(replicas: u8) -> VirtualClusterBuilder {
+        VirtualCluster::builder("web").replicas(replicas)
+    }
+
+    #[rstest]
+    #[case::none(builder(0), "3 or 5 can")]
+    #[case::no_majority(builder(2), "3 or 5 can")]
+    #[case::too_many(builder(7), "3 or 5 can")]
+    #[case::another_distro(builder(3).distro(&K3s), "only those of `k8s` can")]
+    #[case::another_store(builder(3).store(Datastore::Kine), "only with etcd can they")]
+    fn not_every_control_plane_has_several_pods(
+        #[case] builder: VirtualClusterBuilder,
+        #[case] expected: &str,
+    ) {
+        let error = check_replicas(&builder).unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    }
+
+    #[rstest]
+    #[case::usual(builder(1))]
+    #[case::three(builder(3))]
+    #[case::with_etcd(builder(5).distro(&K8s).store(Datastore::Etcd))]
+    fn a_control_plane_that_can_have_them_has_them(#[case] builder: VirtualClusterBuilder) {
+        check_replicas(&builder).unwrap();
+        check_store(&builder).unwrap();
+    }
+
+    #[derive(Debug)]
+    struct Own;
+
+    impl Distro for Own {
+        fn name(&self) -> &'static str {
+            "own"
+        }
+
+        fn control_plane(
+            &self,
+            version: KubernetesVersion,
+            cx: &ControlPlaneContext<'_>,
+        ) -> ControlPlane {
+            K8s.control_plane(version, cx)
+        }
+    }
+
+    #[test]
+    fn a_distro_without_a_choice_of_stores_says_so() {
+        let builder = builder(1).distro(&Own).store(Datastore::Etcd);
+        let error = check_store(&builder).unwrap_err().to_string();
+        let expected = "distro `own` cannot keep its objects in etcd: it has a store of its own";
+        assert_eq!(error, expected);
     }
 }

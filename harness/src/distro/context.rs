@@ -19,6 +19,37 @@ pub struct ControlPlaneContext<'a> {
     /// Where it keeps its objects: one of [`Distro::stores`](super::Distro::stores), or the distro's own
     /// choice.
     pub store: Option<&'a Datastore>,
+    /// The pods that it is made of.
+    pub replicas: Replicas<'a>,
+}
+
+/// The pods of a control plane, which are called after their stateful set.
+#[derive(Debug, Clone, Copy)]
+pub struct Replicas<'a> {
+    /// The stateful set.
+    pub set: &'a str,
+    /// Its namespace on the host.
+    pub namespace: &'a str,
+    /// How many there are.
+    pub count: u8,
+}
+
+impl Replicas<'_> {
+    /// Is there more than one?
+    pub fn are_several(self) -> bool {
+        self.count > 1
+    }
+
+    /// Their names.
+    pub fn names(self) -> impl Iterator<Item = String> {
+        let set = self.set.to_owned();
+        (0..self.count).map(move |index| format!("{set}-{index}"))
+    }
+
+    /// Where the others find the pod called `name`: its own Service has that name.
+    pub fn host(self, name: &str) -> String {
+        format!("{name}.{}.svc", self.namespace)
+    }
 }
 
 /// Who binds pods to nodes.

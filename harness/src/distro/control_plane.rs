@@ -12,6 +12,9 @@ use crate::asset::Component;
 pub struct ControlPlane {
     /// Its containers, in the order in which they are started.
     pub containers: Vec<Container>,
+    /// How many pods of these containers there are. Several keep their data on volumes of their own.
+    #[serde(skip_serializing_if = "is_one")]
+    pub replicas: u8,
     /// Files of its own in [`Volume::Config`], by name.
     pub files: BTreeMap<&'static str, String>,
     /// What nobody shall read: files of its own in [`Volume::Secrets`], by name, and values of
@@ -55,6 +58,12 @@ pub struct Container {
     /// Environment variables whose values are in [`ControlPlane::secrets`], under these names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secret_environment: BTreeMap<&'static str, &'static str>,
+    /// The environment variable that holds the name of its pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_name: Option<&'static str>,
+    /// The host asks it at [`ControlPlane::ready_path`] whether clients may be sent to its pod.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_asked: bool,
     /// What it sees of the pod's volumes.
     pub mounts: Vec<Mount>,
     /// What it may do on its node.
@@ -113,10 +122,16 @@ pub struct Requests {
 }
 
 impl ControlPlane {
+    /// Is it made of more than one pod?
+    pub fn is_several(&self) -> bool {
+        self.replicas > 1
+    }
+
     /// What these containers are in any distro.
     pub(super) fn of(containers: Vec<Container>) -> Self {
         Self {
             containers,
+            replicas: 1,
             files: [(egress::FILE, egress::configuration())].into(),
             secrets: BTreeMap::new(),
             database: None,
@@ -189,4 +204,20 @@ fn component_name<S: serde::Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(component.name())
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+fn is_one(count: &u8) -> bool {
+    *count == 1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+fn is_false(condition: &bool) -> bool {
+    !condition
 }

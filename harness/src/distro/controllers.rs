@@ -1,6 +1,6 @@
 //! What every controller manager of a virtual cluster is told, whichever distro starts it.
 
-use super::Scheduling;
+use super::{Replicas, Scheduling};
 use crate::version::KubernetesVersion;
 
 /// Controllers that would do the host's work: the host has the nodes, their addresses, their disks,
@@ -28,6 +28,7 @@ const LATER_OF_THE_HOST: &[(u32, &str)] = &[(33, "device-taint-eviction-controll
 pub(super) fn settings(
     version: KubernetesVersion,
     scheduling: Scheduling,
+    replicas: Replicas<'_>,
 ) -> Vec<(&'static str, String)> {
     let mut settings = vec![("controllers", controllers(version, scheduling))];
     settings.extend(
@@ -37,14 +38,31 @@ pub(super) fn settings(
             ("use-service-account-credentials", "false"),
             ("kubeconfig", "/pki/controller-manager.conf"),
             ("allocate-node-cidrs", "false"),
-            ("leader-elect", "false"),
-            // Nobody else is on this API server; the usual 20 requests a second are felt in tests.
-            ("kube-api-qps", "200"),
-            ("kube-api-burst", "400"),
         ]
+        .into_iter()
+        .chain(election(replicas))
+        // Nobody else is on this API server; the usual 20 requests a second are felt in tests.
+        .chain([("kube-api-qps", "200"), ("kube-api-burst", "400")])
         .map(|(name, value)| (name, value.to_owned())),
     );
     settings
+}
+
+/// One alone need not be elected. Of several another one goes on seconds after the elected one was lost.
+fn election(replicas: Replicas<'_>) -> impl Iterator<Item = (&'static str, &'static str)> {
+    const ALONE: &[(&str, &str)] = &[("leader-elect", "false")];
+    const ELECTED: &[(&str, &str)] = &[
+        ("leader-elect", "true"),
+        ("leader-elect-lease-duration", "10s"),
+        ("leader-elect-renew-deadline", "7s"),
+        ("leader-elect-retry-period", "2s"),
+    ];
+    let settings = if replicas.are_several() {
+        ELECTED
+    } else {
+        ALONE
+    };
+    settings.iter().copied()
 }
 
 fn controllers(version: KubernetesVersion, scheduling: Scheduling) -> String {

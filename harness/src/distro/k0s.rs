@@ -163,6 +163,8 @@ fn controller(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Conta
         command,
         environment: BTreeMap::new(),
         secret_environment: BTreeMap::new(),
+        pod_name: None,
+        is_asked: false,
         mounts,
         privileges: Privileges {
             root: true,
@@ -193,7 +195,8 @@ fn left_out(version: KubernetesVersion, scheduling: Scheduling) -> Vec<&'static 
 }
 
 fn configuration(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> String {
-    let controllers: serde_json::Map<_, _> = controllers::settings(version, cx.scheduling)
+    let settings = controllers::settings(version, cx.scheduling, cx.replicas);
+    let controllers: serde_json::Map<_, _> = settings
         .into_iter()
         .map(|(name, value)| (name.to_owned(), Value::from(value)))
         .collect();

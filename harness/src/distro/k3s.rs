@@ -116,7 +116,7 @@ fn server(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container
             secret_environment.insert("K3S_DATASTORE_ENDPOINT", store::ENDPOINT);
         }
     }
-    let settings = controllers::settings(version, cx.scheduling).into_iter();
+    let settings = controllers::settings(version, cx.scheduling, cx.replicas).into_iter();
     command.extend(
         settings.map(|(name, value)| format!("--kube-controller-manager-arg={name}={value}")),
     );
@@ -127,6 +127,8 @@ fn server(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container
         command,
         environment: BTreeMap::new(),
         secret_environment,
+        pod_name: None,
+        is_asked: false,
         mounts: [&Volume::OF_API_SERVERS[..], &[Volume::Data.mount()]].concat(),
         // Without an agent k3s does not ask to be root.
         privileges: Privileges {

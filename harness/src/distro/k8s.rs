@@ -32,7 +32,7 @@ impl Distro for K8s {
     ) -> ControlPlane {
         // The store comes first: an API server that finds none waits a second before it asks again.
         let mut containers = vec![
-            store::container(cx.store),
+            store::container(cx.store, cx.replicas),
             apiserver(cx),
             controller_manager(version, cx),
         ];
@@ -40,10 +40,15 @@ impl Distro for K8s {
             containers.push(scheduler::container());
         }
         let mut control_plane = ControlPlane::of(containers);
+        control_plane.replicas = cx.replicas.count;
         if let Some(Datastore::External(endpoint)) = cx.store {
             control_plane.keep_in(endpoint, store::KINE);
         }
         control_plane
+    }
+
+    fn can_be_several(&self) -> bool {
+        true
     }
 
     fn stores(&self) -> &'static [DatastoreKind] {
@@ -88,12 +93,18 @@ fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
         format!("--service-cluster-ip-range={}", cx.service_range),
         format!("--service-account-issuer={issuer}"),
     ]);
+    if cx.replicas.are_several() {
+        // The syncer says where the API servers are; each of them would say it of itself alone at first.
+        command.push("--endpoint-reconciler-type=none".to_owned());
+    }
     Container {
         name: "kube-apiserver",
         image: Component::KubeApiserver,
         command,
         environment: BTreeMap::new(),
         secret_environment: BTreeMap::new(),
+        pod_name: None,
+        is_asked: cx.replicas.are_several(),
         mounts: Volume::OF_API_SERVERS.into(),
         privileges: Privileges::NONE,
         requests: Requests {
@@ -115,7 +126,7 @@ fn controller_manager(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) 
             "--secure-port=0",
         ],
     );
-    let settings = controllers::settings(version, cx.scheduling).into_iter();
+    let settings = controllers::settings(version, cx.scheduling, cx.replicas).into_iter();
     command.extend(settings.map(|(name, value)| format!("--{name}={value}")));
     Container {
         name: "kube-controller-manager",
@@ -123,6 +134,8 @@ fn controller_manager(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) 
         command,
         environment: BTreeMap::new(),
         secret_environment: BTreeMap::new(),
+        pod_name: None,
+        is_asked: false,
         mounts: vec![Volume::Pki.mount()],
         privileges: Privileges::NONE,
         requests: Requests {

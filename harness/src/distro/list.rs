@@ -31,6 +31,11 @@ pub trait Distro: fmt::Debug + Send + Sync {
         false
     }
 
+    /// May its control plane be made of several pods?
+    fn can_be_several(&self) -> bool {
+        false
+    }
+
     /// The version when the user names none.
     fn default_version(&self) -> VersionRequest {
         VersionRequest::Minor(1, 34)

@@ -14,7 +14,7 @@ mod scheduler;
 mod secret;
 mod store;
 
-pub use context::{ControlPlaneContext, Scheduling};
+pub use context::{ControlPlaneContext, Replicas, Scheduling};
 pub use control_plane::{
     Container, ControlPlane, Mount, OutsideDatabase, Privileges, Requests, Volume,
 };

@@ -23,6 +23,8 @@ pub(super) fn container() -> Container {
         ),
         environment: BTreeMap::new(),
         secret_environment: BTreeMap::new(),
+        pod_name: None,
+        is_asked: false,
         mounts: vec![Volume::Pki.mount()],
         privileges: Privileges::NONE,
         requests: Requests {

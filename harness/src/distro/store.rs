@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Container, ControlPlane, OutsideDatabase, Privileges, Requests, Volume};
+use super::{Container, ControlPlane, OutsideDatabase, Privileges, Replicas, Requests, Volume};
 use crate::{
     asset::Component,
     datastore::{Datastore, Endpoint},
@@ -32,8 +32,9 @@ impl OutsideDatabase {
 }
 
 /// It serves etcd's API on 127.0.0.1:2379.
-pub(super) fn container(store: Option<&Datastore>) -> Container {
+pub(super) fn container(store: Option<&Datastore>, replicas: Replicas<'_>) -> Container {
     match store {
+        None | Some(Datastore::Etcd) if replicas.are_several() => member(replicas),
         None | Some(Datastore::Etcd) => etcd(),
         // In write-ahead mode readers do not wait for writers.
         Some(Datastore::Kine) => Container {
@@ -75,6 +76,46 @@ fn etcd() -> Container {
     program("etcd", Component::Etcd, &arguments, requests)
 }
 
+/// One of several. Only members have certificates of etcd's own authority; what the cluster's authority signs,
+/// a tenant can have. Its data is on a volume, so that a pod that is lost comes back as the same member.
+fn member(replicas: Replicas<'_>) -> Container {
+    let peer = |name: &str| format!("https://{}:2380", replicas.host(name));
+    let members: Vec<_> = replicas
+        .names()
+        .map(|name| format!("{name}={}", peer(&name)))
+        .collect();
+    let arguments = [
+        "--name=$(POD_NAME)",
+        "--data-dir=/data/etcd",
+        "--listen-client-urls=http://127.0.0.1:2379",
+        "--advertise-client-urls=http://127.0.0.1:2379",
+        "--listen-peer-urls=https://0.0.0.0:2380",
+        &format!("--initial-advertise-peer-urls={}", peer("$(POD_NAME)")),
+        &format!("--initial-cluster={}", members.join(",")),
+        "--peer-cert-file=/pki/etcd-peer.crt",
+        "--peer-key-file=/pki/etcd-peer.key",
+        "--peer-trusted-ca-file=/pki/etcd-ca.crt",
+        "--peer-client-cert-auth",
+        // Its own Service is how a pod is found, and not where it calls from.
+        "--peer-skip-client-san-verification",
+        // What one member loses with its node, the others have.
+        "--unsafe-no-fsync",
+        // Members share few processors with everything else: who is late is not gone.
+        "--heartbeat-interval=200",
+        "--election-timeout=2000",
+        "--log-level=warn",
+    ];
+    let requests = Requests {
+        cpu_millis: 20,
+        memory_mib: 48,
+    };
+    Container {
+        pod_name: Some("POD_NAME"),
+        mounts: vec![Volume::Data.mount(), Volume::Pki.mount()],
+        ..program("etcd", Component::Etcd, &arguments, requests)
+    }
+}
+
 fn kine() -> Container {
     let arguments = [
         "--listen-address=127.0.0.1:2379",
@@ -103,6 +144,8 @@ fn program(
         command: words.map(|&word| word.to_owned()).collect(),
         environment: BTreeMap::new(),
         secret_environment: BTreeMap::new(),
+        pod_name: None,
+        is_asked: false,
         mounts: vec![Volume::Data.mount()],
         privileges: Privileges::NONE,
         requests,

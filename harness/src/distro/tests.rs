@@ -27,6 +27,7 @@ fn context(scheduling: Scheduling) -> ControlPlaneContext<'static> {
         names: names(),
         scheduling,
         store: None,
+        replicas: replicas(1),
     }
 }
 
@@ -40,6 +41,22 @@ fn store(kind: DatastoreKind) -> &'static Datastore {
         DatastoreKind::Etcd => &Datastore::Etcd,
         DatastoreKind::Kine => &Datastore::Kine,
         DatastoreKind::External => &EXTERNAL,
+    }
+}
+
+fn replicas(count: u8) -> Replicas<'static> {
+    Replicas {
+        set: "web",
+        namespace: "vc-web",
+        count,
+    }
+}
+
+/// Three pods.
+fn several() -> ControlPlaneContext<'static> {
+    ControlPlaneContext {
+        replicas: replicas(3),
+        ..context(Scheduling::Host)
     }
 }
 
@@ -67,6 +84,10 @@ fn descriptions() -> Vec<(String, ControlPlane)> {
                 let name = format!("{} 1.{minor} {scheduling:?}", distro.name());
                 let control_plane = distro.control_plane(version(minor), &context(scheduling));
                 all_of_them.push((name, control_plane));
+            }
+            if distro.can_be_several() {
+                let control_plane = distro.control_plane(version(minor), &several());
+                all_of_them.push((format!("{} 1.{minor} x 3", distro.name()), control_plane));
             }
             for kind in distro.stores() {
                 let name = format!("{} 1.{minor} with {kind}", distro.name());
@@ -102,6 +123,12 @@ fn stores_are_as_recorded() {
             insta::assert_yaml_snapshot!(name, control_plane);
         }
     }
+}
+
+#[test]
+fn several_pods_are_as_recorded() {
+    let control_plane = K8s.control_plane(version(34), &several());
+    insta::assert_yaml_snapshot!("k8s-several", control_plane);
 }
 
 #[test]
@@ -267,6 +294,8 @@ fn every_certificate_that_is_named_exists() {
         nodes: &[],
     };
     let pki = Pki::generate(names, jiff::Timestamp::now()).unwrap();
+    let members = ["web-0.vc-web.svc".to_owned()];
+    let pki = pki.with_etcd_members(&members).unwrap();
     let files: HashSet<_> = pki.files().map(|(file, _)| file).collect();
     check_files("/pki/", |_, file| files.contains(file));
 }

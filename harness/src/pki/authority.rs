@@ -122,6 +122,21 @@ impl Authority {
         self.sign(common_name, params)
     }
 
+    /// One of several that are each other's servers and clients, under `names`.
+    pub(super) fn peer(
+        &self,
+        common_name: &'static str,
+        names: Vec<SanType>,
+    ) -> Result<Leaf, Error> {
+        let mut params = params(common_name, None, self.validity);
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        params.subject_alt_names = names;
+        self.sign(common_name, params)
+    }
+
     fn sign(&self, what: &'static str, mut params: CertificateParams) -> Result<Leaf, Error> {
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,

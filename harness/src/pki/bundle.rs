@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
+use rcgen::SanType;
 
 use super::{
     Access, SecretError, ServerNames,
@@ -45,6 +46,7 @@ pub enum MemberError {
 pub struct Pki {
     files: BTreeMap<&'static str, String>,
     admin: Access,
+    validity: Validity,
 }
 
 impl Pki {
@@ -105,7 +107,34 @@ impl Pki {
         ] {
             files.insert(file, config(user, &access(&ca, ca.client(user, group)?))?);
         }
-        Ok(Self { files, admin })
+        Ok(Self {
+            files,
+            admin,
+            validity,
+        })
+    }
+
+    /// The same with what members of one etcd show one another under these host names. The authority is
+    /// their own, and nobody has its key: whatever a tenant has signed is of another.
+    ///
+    /// # Errors
+    /// The random source or a name is unusable.
+    pub fn with_etcd_members(mut self, hosts: &[String]) -> Result<Self, Error> {
+        let authority = Authority::generate("etcd-ca", self.validity)?;
+        let names = hosts
+            .iter()
+            .map(|host| Ok(SanType::DnsName(host.as_str().try_into()?)))
+            .collect::<Result<_, _>>()
+            .map_err(|source| Error::Generate {
+                what: "names of etcd's members",
+                source,
+            })?;
+        let leaf = authority.peer("etcd-peer", names)?;
+        let authority = authority.certificate().to_owned();
+        self.files.insert("etcd-ca.crt", authority);
+        self.files.insert("etcd-peer.crt", leaf.certificate);
+        self.files.insert("etcd-peer.key", leaf.key);
+        Ok(self)
     }
 
     /// Every file: its name in the Secret and its text.

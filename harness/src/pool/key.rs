@@ -88,7 +88,7 @@ impl PoolKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distro::{self, ControlPlaneContext};
+    use crate::distro::{self, ControlPlaneContext, Replicas};
 
     fn control_plane() -> ControlPlane {
         let cx = ControlPlaneContext {
@@ -97,6 +97,11 @@ mod tests {
             names: &[],
             scheduling: Scheduling::Host,
             store: None,
+            replicas: Replicas {
+                set: "web",
+                namespace: "web",
+                count: 1,
+            },
         };
         distro::DEFAULT.control_plane("1.34.2".parse().unwrap(), &cx)
     }

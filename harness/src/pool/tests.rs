@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     asset::Component,
-    distro::{self, ControlPlaneContext, Distro as _, Scheduling},
+    distro::{self, ControlPlaneContext, Distro as _, Replicas, Scheduling},
     owner::{Owner, Process},
     reaper::fake_host::{FakeHost, client},
 };
@@ -32,6 +32,11 @@ fn key_with(fixtures: &str) -> PoolKey {
         names: &[],
         scheduling: Scheduling::Host,
         store: None,
+        replicas: Replicas {
+            set: "web",
+            namespace: "web",
+            count: 1,
+        },
     };
     PoolKey::of(&Ingredients {
         distro: "k8s",

@@ -132,6 +132,9 @@ impl SharedHost {
         if let Some(text) = test.spec.sync {
             builder = builder.sync(Sync::from_yaml(text)?);
         }
+        if let Some(replicas) = test.spec.replicas {
+            builder = builder.replicas(replicas);
+        }
         if let Some(text) = test.spec.store {
             let environment = |name: &str| std::env::var(name).ok();
             builder = builder.store(Datastore::named(text, environment)?);

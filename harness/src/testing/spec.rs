@@ -37,6 +37,8 @@ pub struct TestSpec {
     pub fixtures: Fixtures,
     /// Whether its clusters are its own from their start to their end.
     pub fresh: bool,
+    /// How many pods the control plane is made of; one when absent.
+    pub replicas: Option<u8>,
     /// Distro and version of this test and of the others of its matrix; empty without a matrix.
     pub matrix: &'static [Cell],
     /// The kind of runtime the test runs on.
@@ -92,6 +94,7 @@ impl TestSpec {
             store: None,
             fixtures: Fixtures(&[]),
             fresh: false,
+            replicas: None,
             matrix: &[],
             flavor: Flavor::MultiThread,
             worker_threads: None,
@@ -159,6 +162,13 @@ impl TestSpec {
     #[must_use]
     pub const fn fresh(mut self) -> Self {
         self.fresh = true;
+        self
+    }
+
+    /// Sets [`replicas`](Self::replicas).
+    #[must_use]
+    pub const fn replicas(mut self, replicas: u8) -> Self {
+        self.replicas = Some(replicas);
         self
     }
 

@@ -93,6 +93,9 @@ pub(crate) async fn prepare_all(
     prepare_machine(settings, progress).await?;
     let assets = Assets::new(settings, progress.clone());
     prepare_images(&assets).await?;
+    // Tests of stores and of other versions would otherwise build these within their own time.
+    let version = assets.resolve(HOST_VERSION).await?;
+    assets.image(Component::Kine, version).await?;
     prepare_tenants(&assets).await?;
     Ok(host::shared(settings, &assets, progress).await?)
 }

@@ -8,6 +8,6 @@ mod version;
 mod watch;
 
 pub use failure::ContainerFailure;
-pub(super) use ready::{account_exists, api_ready, repeat, syncer_ready};
+pub(super) use ready::{account_exists, api_ready, repeat, syncers_ready};
 pub(super) use version::check_version;
 pub(super) use watch::Watch;

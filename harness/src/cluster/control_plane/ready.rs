@@ -19,14 +19,20 @@ pub(in crate::cluster) async fn api_ready(cluster: &Client, path: &str, sighting
     ask_until_ready(cluster, path, "API server", sightings).await;
 }
 
-/// Returns when the syncer says that it is ready, asked through the host's API server.
-pub(in crate::cluster) async fn syncer_ready(host: &Client, names: &Names, sightings: &Sightings) {
-    let path = format!(
-        "/api/v1/namespaces/{}/pods/{}:{SYNCER_PORT}/proxy/readyz",
-        names.namespace(),
-        names.pod()
-    );
-    ask_until_ready(host, &path, "syncer", sightings).await;
+/// Returns when the syncers of all pods say that they are ready, asked through the host's API server.
+pub(in crate::cluster) async fn syncers_ready(
+    host: &Client,
+    names: &Names,
+    replicas: u8,
+    sightings: &Sightings,
+) {
+    for pod in names.replicas(replicas).names() {
+        let path = format!(
+            "/api/v1/namespaces/{}/pods/{pod}:{SYNCER_PORT}/proxy/readyz",
+            names.namespace(),
+        );
+        ask_until_ready(host, &path, "syncer", sightings).await;
+    }
 }
 
 /// Returns when the account exists without which no pod can be created in the namespace `default`.

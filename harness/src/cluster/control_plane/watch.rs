@@ -14,7 +14,7 @@ use super::{ContainerFailure, database, failure::Restarts};
 use crate::{
     cluster::{
         error::Cause,
-        names::Names,
+        names::{CONTROL_PLANE, Names},
         phases::{Phase, Phases},
         sightings::Sightings,
     },
@@ -30,7 +30,7 @@ const LOG_LINES: i64 = 20;
 /// A watch on one control plane.
 pub(in crate::cluster) struct Watch {
     pods: Api<Pod>,
-    pod: BoxStream<'static, watcher::Result<Option<Pod>>>,
+    changes: BoxStream<'static, watcher::Result<Pod>>,
     warnings: BoxStream<'static, watcher::Result<Event>>,
     database: Option<OutsideDatabase>,
     trouble: BoxFuture<'static, Cause>,
@@ -49,8 +49,12 @@ impl Watch {
         let pods: Api<Pod> = Api::namespaced(host.clone(), names.namespace());
         let events: Api<Event> = Api::namespaced(host, names.namespace());
         let warnings = watcher::watcher(events, watcher::Config::default().fields("type=Warning"));
+        let selector = format!("{CONTROL_PLANE}={}", names.cluster());
+        let of_control_plane = watcher::Config::default().labels(&selector);
         Self {
-            pod: watcher::watch_object(pods.clone(), &names.pod()).boxed(),
+            changes: watcher::watcher(pods.clone(), of_control_plane)
+                .applied_objects()
+                .boxed(),
             warnings: warnings.applied_objects().boxed(),
             trouble: match database {
                 Some(database) => {
@@ -89,8 +93,8 @@ impl Watch {
         loop {
             tokio::select! {
                 output = &mut future => return Ok(output),
-                Some(state) = self.pod.next() => match state {
-                    Ok(pod) => self.look_at(pod.as_ref(), phases).await?,
+                Some(change) = self.changes.next() => match change {
+                    Ok(pod) => self.look_at(&pod, phases).await?,
                     Err(error) => self.pause(&error).await,
                 },
                 Some(event) = self.warnings.next() => match event {
@@ -107,9 +111,8 @@ impl Watch {
         }
     }
 
-    async fn look_at(&self, pod: Option<&Pod>, phases: &mut Phases) -> Result<(), Cause> {
-        self.sightings.note("pod", last_seen(pod));
-        let Some(pod) = pod else { return Ok(()) };
+    async fn look_at(&self, pod: &Pod, phases: &mut Phases) -> Result<(), Cause> {
+        self.sightings.note("pod", last_seen(Some(pod)));
         if let Some(failure) = ContainerFailure::since(&self.before, pod) {
             let failure = self.ask(pod, failure).await;
             return Err(database::cause(self.database.as_ref(), failure));

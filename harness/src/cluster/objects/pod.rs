@@ -20,7 +20,10 @@ use k8s_openapi::{
     },
 };
 
-use super::config::SYNC_FILE;
+use super::{
+    config::SYNC_FILE,
+    several::{affinity, claim, probe},
+};
 use crate::{
     asset::Component,
     cluster::names::{CONTROL_PLANE, Names},
@@ -43,7 +46,7 @@ const SYNCER_REQUESTS: Requests = Requests {
     memory_mib: 16,
 };
 
-/// A set of one, so that the host replaces a pod that is lost.
+/// A set, also of one, so that the host replaces a pod that is lost.
 pub(in crate::cluster) fn stateful_set(
     names: &Names,
     control_plane: &ControlPlane,
@@ -55,7 +58,10 @@ pub(in crate::cluster) fn stateful_set(
     StatefulSet {
         metadata: names.metadata(names.control_plane()),
         spec: Some(StatefulSetSpec {
-            replicas: Some(1),
+            replicas: Some(control_plane.replicas.into()),
+            // Members of one store wait for one another.
+            pod_management_policy: control_plane.is_several().then(|| "Parallel".to_owned()),
+            volume_claim_templates: control_plane.is_several().then(|| vec![claim(names)]),
             service_name: Some(names.control_plane().to_owned()),
             selector: LabelSelector {
                 match_labels: Some(selector.into()),
@@ -78,7 +84,7 @@ fn pod(names: &Names, control_plane: &ControlPlane, images: &Images) -> PodSpec 
     let mut containers: Vec<_> = control_plane
         .containers
         .iter()
-        .map(|container| described(names, container, images))
+        .map(|container| described(names, control_plane, container, images))
         .collect();
     containers.push(syncer(images));
     PodSpec {
@@ -92,18 +98,26 @@ fn pod(names: &Names, control_plane: &ControlPlane, images: &Images) -> PodSpec 
             run_as_non_root: Some(true),
             run_as_user: Some(control_plane.user),
             run_as_group: Some(control_plane.user),
+            // A volume may belong to root.
+            fs_group: control_plane.is_several().then_some(control_plane.user),
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
                 ..SeccompProfile::default()
             }),
             ..PodSecurityContext::default()
         }),
+        affinity: control_plane.is_several().then(|| affinity(names)),
         volumes: Some(volumes(names, control_plane)),
         ..PodSpec::default()
     }
 }
 
-fn described(names: &Names, container: &distro::Container, images: &Images) -> Container {
+fn described(
+    names: &Names,
+    control_plane: &ControlPlane,
+    container: &distro::Container,
+    images: &Images,
+) -> Container {
     let plain = container.environment.iter().map(|(name, value)| EnvVar {
         name: (*name).to_owned(),
         value: Some(value.clone()),
@@ -124,12 +138,24 @@ fn described(names: &Names, container: &distro::Container, images: &Images) -> C
             }),
             ..EnvVar::default()
         });
-    let environment: Vec<_> = plain.chain(secret).collect();
+    let pod_name = container.pod_name.map(|variable| EnvVar {
+        name: variable.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "metadata.name".to_owned(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    });
+    let environment: Vec<_> = plain.chain(secret).chain(pod_name).collect();
     Container {
         command: Some(container.command.clone()),
         env: (!environment.is_empty()).then_some(environment),
         volume_mounts: Some(container.mounts.iter().map(mount).collect()),
         security_context: Some(security(container.privileges)),
+        readiness_probe: container.is_asked.then(|| probe(control_plane)),
         ..started(container.name, container.image, container.requests, images)
     }
 }
@@ -242,9 +268,11 @@ fn volumes(names: &Names, control_plane: &ControlPlane) -> Vec<PodVolume> {
             ..PodVolume::default()
         },
         memory(Volume::Run),
-        memory(Volume::Data),
         host_access(),
     ];
+    if !control_plane.is_several() {
+        volumes.insert(3, memory(Volume::Data));
+    }
     let mut mounts = control_plane.containers.iter().flat_map(|c| &c.mounts);
     if mounts.any(|mount| mount.volume == Volume::Secrets) {
         volumes.push(secret(Volume::Secrets, names.secrets()));

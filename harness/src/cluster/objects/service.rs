@@ -10,6 +10,9 @@ use vcluster_syncer::{ObjectKey, naming::NameTranslator};
 
 use crate::cluster::names::{CONTROL_PLANE, Names};
 
+/// The label by which the host tells the pods of a stateful set apart.
+const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
+
 /// How the API server is reached from outside the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cluster) enum Exposure {
@@ -25,6 +28,7 @@ pub(in crate::cluster) fn service(
     address: Option<IpAddr>,
     exposure: Exposure,
     api_port: u16,
+    replicas: u8,
 ) -> Service {
     let exposure = match exposure {
         Exposure::NodePort => "NodePort",
@@ -36,8 +40,9 @@ pub(in crate::cluster) fn service(
             type_: Some(exposure.to_owned()),
             cluster_ip: address.map(|address| address.to_string()),
             selector: Some([(CONTROL_PLANE.to_owned(), names.cluster().to_owned())].into()),
-            // The port is set up while the server starts; the harness asks the server itself.
-            publish_not_ready_addresses: Some(true),
+            // With one server the port is set up while it starts; the harness asks the server itself. Of
+            // several only those that are ready are asked.
+            publish_not_ready_addresses: Some(replicas == 1),
             ports: Some(vec![ServicePort {
                 name: Some("https".to_owned()),
                 port: 443,
@@ -48,6 +53,33 @@ pub(in crate::cluster) fn service(
         }),
         ..Service::default()
     }
+}
+
+/// The Services by which several pods find one another: each has an address before there is a pod.
+pub(in crate::cluster) fn member_services(names: &Names, replicas: u8) -> Vec<Service> {
+    let count = if replicas > 1 { replicas } else { 0 };
+    let member = |pod: String| Service {
+        spec: Some(ServiceSpec {
+            selector: Some(
+                [
+                    (CONTROL_PLANE.to_owned(), names.cluster().to_owned()),
+                    (POD_NAME.to_owned(), pod.clone()),
+                ]
+                .into(),
+            ),
+            // Members meet before they are ready.
+            publish_not_ready_addresses: Some(true),
+            ports: Some(vec![ServicePort {
+                name: Some("peer".to_owned()),
+                port: 2380,
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }),
+        metadata: names.metadata(pod),
+        ..Service::default()
+    };
+    names.replicas(count).names().map(member).collect()
 }
 
 /// The twin of `kube-system/kube-dns`, made first where only the host can say which address is free.

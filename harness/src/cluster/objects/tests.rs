@@ -25,14 +25,29 @@ fn sync() -> SyncConfig {
 }
 
 fn control_plane() -> ControlPlane {
+    let names = names();
     let cx = ControlPlaneContext {
         service_range: "10.96.17.0/24".parse().unwrap(),
         domain: "cluster.local",
         names: &[],
         scheduling: Scheduling::Host,
         store: None,
+        replicas: names.replicas(1),
     };
     distro::DEFAULT.control_plane("1.34.2".parse().unwrap(), &cx)
+}
+
+fn several() -> ControlPlane {
+    let names = names();
+    let cx = ControlPlaneContext {
+        service_range: "10.96.17.0/24".parse().unwrap(),
+        domain: "cluster.local",
+        names: &[],
+        scheduling: Scheduling::Host,
+        store: None,
+        replicas: names.replicas(3),
+    };
+    distro::K8s.control_plane("1.34.2".parse().unwrap(), &cx)
 }
 
 fn images() -> Images {
@@ -66,16 +81,31 @@ fn the_control_plane_is_as_recorded() {
 }
 
 #[test]
+fn several_pods_are_as_recorded() {
+    insta::assert_yaml_snapshot!((
+        stateful_set(&names(), &several(), &images()),
+        member_services(&names(), 3),
+    ));
+}
+
+#[test]
+fn one_pod_needs_no_service_for_others() {
+    assert_eq!(member_services(&names(), 1), []);
+}
+
+#[test]
 fn a_container_that_must_be_root_is_no_more_than_it_needs() {
+    let names = names();
     let cx = ControlPlaneContext {
         service_range: "10.96.17.0/24".parse().unwrap(),
         domain: "cluster.local",
         names: &[],
         scheduling: Scheduling::Host,
         store: None,
+        replicas: names.replicas(1),
     };
     let k0s = distro::K0s.control_plane("1.34.2".parse().unwrap(), &cx);
-    let set = stateful_set(&names(), &k0s, &images());
+    let set = stateful_set(&names, &k0s, &images());
     let pod = set.spec.unwrap().template.spec.unwrap();
     assert_eq!(pod.security_context.unwrap().run_as_user, Some(65532));
     let security: Vec<_> = pod
@@ -118,7 +148,8 @@ fn the_service_is_as_recorded() {
         &names(),
         Some(address(1)),
         Exposure::NodePort,
-        6443
+        6443,
+        1
     ));
 }
 
@@ -129,7 +160,7 @@ fn the_configuration_is_as_recorded() {
 
 #[test]
 fn the_service_selects_the_pod() {
-    let service = service(&names(), None, Exposure::ClusterIp, 6443);
+    let service = service(&names(), None, Exposure::ClusterIp, 6443, 1);
     let selector = service.spec.unwrap().selector.unwrap();
     let set = stateful_set(&names(), &control_plane(), &images())
         .spec

@@ -20,6 +20,14 @@ pub enum ResetError {
         /// The refusal.
         source: kube::Error,
     },
+    /// There is more than one store to put back, and API servers that share it.
+    #[error(
+        "only a control plane of one pod can be saved and put back, and this one has {replicas}"
+    )]
+    Replicas {
+        /// How many pods it has.
+        replicas: i32,
+    },
     /// The program failed.
     #[error("`store {command}` in pod {pod} failed: {message}")]
     Failed {

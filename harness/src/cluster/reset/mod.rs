@@ -8,12 +8,13 @@ mod tokens;
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::{Api, Client};
 use tracing::info;
 use vcluster_syncer::reset::Report;
 
 pub use error::ResetError;
+use error::request;
 
 use self::{program::Program, remains::Remains};
 use super::{VirtualCluster, names::Names};
@@ -72,6 +73,7 @@ impl VirtualCluster {
         self.not_for_others("its test saved a state of its own");
         let (host, client) = (self.on_host(), self.client());
         let deadline = Deadline::after("a saved state", REST);
+        self.is_one_pod().await?;
         // On the heap: a test's own stack is small, and it may do this often.
         Box::pin(self.sides(&host, &client).save(deadline)).await
     }
@@ -89,7 +91,22 @@ impl VirtualCluster {
         self.not_for_others("its test put it back itself");
         let (host, client) = (self.on_host(), self.client());
         let deadline = Deadline::after("a reset", RESET);
+        self.is_one_pod().await?;
         Box::pin(self.sides(&host, &client).put_back(deadline)).await
+    }
+
+    /// The saved state is in the memory of one pod.
+    async fn is_one_pod(&self) -> Result<(), ResetError> {
+        let (namespace, name) = (self.namespace(), self.names().control_plane());
+        let sets: Api<StatefulSet> = Api::namespaced(self.on_host(), namespace);
+        let set = sets.get(name).await;
+        let set = set.map_err(request(format!(
+            "read stateful set {namespace}/{name} on host"
+        )))?;
+        match set.spec.and_then(|spec| spec.replicas) {
+            Some(replicas) if replicas > 1 => Err(ResetError::Replicas { replicas }),
+            _ => Ok(()),
+        }
     }
 
     fn sides<'a>(&'a self, on_host: &'a Client, on_virtual: &'a Client) -> Sides<'a> {

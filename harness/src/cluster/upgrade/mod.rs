@@ -20,7 +20,7 @@ use self::{
 };
 use super::{
     VirtualCluster,
-    control_plane::{Watch, account_exists, api_ready, check_version, syncer_ready},
+    control_plane::{Watch, account_exists, api_ready, check_version, syncers_ready},
     error::{Cause, Failure, Step},
     objects,
     phases::Phases,
@@ -229,7 +229,8 @@ impl Climb<'_> {
         .await
         .map_err(Failure::at(Step::Account))?;
         let host = self.cluster.on_host();
-        let syncer = syncer_ready(&host, self.cluster.names(), &seen);
+        let replicas = self.control_plane.replicas;
+        let syncer = syncers_ready(&host, self.cluster.names(), replicas, &seen);
         self.watch(pods.first(), &seen, deadline, "the syncer", syncer)
             .await
             .map_err(Failure::at(Step::Syncer))

@@ -16,6 +16,8 @@ pub enum Refusal {
     Older,
     /// It is more than one minor away.
     SkipsMinors,
+    /// Its control plane has several pods.
+    SeveralPods,
     /// Its programs are started in another way, and a pod that runs cannot be told so.
     StartsDifferently {
         /// The container or file that would have to differ.
@@ -44,6 +46,9 @@ pub(super) fn between(from: KubernetesVersion, to: KubernetesVersion) -> Result<
 
 /// Do both descriptions start the same programs in the same way? Then only their images differ.
 pub(super) fn compare(from: &ControlPlane, to: &ControlPlane) -> Result<(), Refusal> {
+    if to.is_several() {
+        return Err(Refusal::SeveralPods);
+    }
     if from == to {
         return Ok(());
     }
@@ -76,6 +81,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::Older => f.write_str("Kubernetes does not read what a newer one has stored"),
             Self::SkipsMinors => f.write_str("an upgrade goes one minor at a time"),
+            Self::SeveralPods => f.write_str("only a control plane of one pod is upgraded"),
             Self::StartsDifferently { part } => {
                 write!(
                     f,
@@ -91,7 +97,13 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::distro::{self, ControlPlaneContext, Scheduling};
+    use crate::distro::{self, ControlPlaneContext, Replicas, Scheduling};
+
+    const ONE: Replicas<'_> = Replicas {
+        set: "web",
+        namespace: "web",
+        count: 1,
+    };
 
     fn version(text: &str) -> KubernetesVersion {
         text.parse().unwrap()
@@ -121,6 +133,7 @@ mod tests {
             names: &[],
             scheduling: Scheduling::Host,
             store: None,
+            replicas: ONE,
         };
         let mut refused = Vec::new();
         for distro in distro::all() {

@@ -4,13 +4,18 @@
 //! certificates of the real ones, and refuses what they would refuse.
 
 use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
     os::unix::{fs::symlink, process::CommandExt as _},
     process::Command,
 };
 
 use anyhow::{Context as _, ensure};
 use e2e::{output_of, start};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::{
+    api::core::v1::{Pod, Service},
+    jiff::Timestamp,
+};
 use kube::{Api, Client, api::PostParams};
 use rstest::rstest;
 use serde_json::json;
@@ -19,6 +24,7 @@ use vcluster_harness::{
     asset::{Assets, Component, StandIn},
     cluster::VirtualCluster,
     command,
+    pki::{Pki, ServerNames},
     progress::Progress,
     settings::Settings,
     vcluster_test,
@@ -100,6 +106,11 @@ async fn an_image_of_another_version_is_refused() -> anyhow::Result<()> {
     "server --disable-agent --disable-scheduler --data-dir=/nowhere",
     "an authority would be made anew"
 )]
+#[case::k3s_database(
+    "k3s",
+    "server --disable-agent --disable-scheduler --datastore-endpoint=postgres://db.test",
+    "this stand-in has no kine"
+)]
 #[case::k0s_component(
     "k0s",
     "controller --disable-components=konnectivity",
@@ -150,6 +161,10 @@ async fn a_stand_in_reads_every_key_of_a_configuration() -> anyhow::Result<()> {
             "unknown network provider none",
         ),
         ("  storage: {type: sqlite}", "unknown storage type sqlite"),
+        (
+            "  storage: {type: kine, kine: {dataSource: 'postgres://db.test'}}",
+            "this stand-in has no kine",
+        ),
     ] {
         std::fs::write(&file, format!("{head}{spec}\n"))?;
         let output = Command::new(&program)
@@ -164,6 +179,56 @@ async fn a_stand_in_reads_every_key_of_a_configuration() -> anyhow::Result<()> {
             "{spec}: {said}"
         );
     }
+    Ok(())
+}
+
+/// k3s signs tokens with the file that it verifies them with.
+#[rstest]
+#[case::signs_only(&["sa.key"], "does not contain any valid RSA or ECDSA public keys")]
+#[case::verifies_too(&["sa.key", "sa.pub"], "could not write the kubeconfig")]
+#[tokio::test]
+async fn a_stand_in_wants_a_signing_key_that_verifies(
+    #[case] key: &[&str],
+    #[case] expected: &str,
+) -> anyhow::Result<()> {
+    let program = stand_in().await?.program;
+    let directory = TempDir::new()?;
+    let tls = directory.path().join("server/tls");
+    std::fs::create_dir_all(tls.join("etcd"))?;
+    let names = ServerNames {
+        cluster: "web",
+        namespace: "vc-web",
+        domain: "cluster.local",
+        service: Ipv4Addr::new(10, 96, 17, 1).into(),
+        nodes: &[],
+    };
+    let pki = Pki::generate(names, Timestamp::now())?;
+    let files: BTreeMap<_, _> = pki.files().collect();
+    for (name, authority) in [
+        ("server-ca", "ca"),
+        ("client-ca", "ca"),
+        ("etcd/server-ca", "ca"),
+        ("etcd/peer-ca", "ca"),
+        ("request-header-ca", "front-proxy-ca"),
+    ] {
+        for kind in ["crt", "key"] {
+            let text = files[format!("{authority}.{kind}").as_str()];
+            std::fs::write(tls.join(format!("{name}.{kind}")), text)?;
+        }
+    }
+    let service: String = key.iter().map(|name| files[name]).collect();
+    std::fs::write(tls.join("service.key"), service)?;
+    let output = Command::new(program)
+        .arg0("k3s")
+        .args(["server", "--disable-agent", "--disable-scheduler"])
+        .arg(format!("--data-dir={}", directory.path().display()))
+        .arg("--write-kubeconfig=/nowhere/k3s.yaml")
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        !output.status.success() && said.contains(expected),
+        "{said}"
+    );
     Ok(())
 }
 

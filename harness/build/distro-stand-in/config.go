@@ -111,6 +111,9 @@ func (c *clusterConfig) check() error {
 	if address := net.ParseIP(api.Address); address == nil || address.IsUnspecified() {
 		checks = append(checks, fmt.Errorf("invalid address: %q", api.Address))
 	}
+	if kine := c.Spec.Storage.Kine; kine != nil && kine.DataSource != "" {
+		checks = append(checks, errNoKine)
+	}
 	for _, name := range api.SANs {
 		checks = append(checks, isHost(name))
 	}

@@ -114,6 +114,9 @@ func checkK3s(given flags, rest []string) error {
 	if len(given["kube-scheduler-arg"]) > 0 || !given.is("disable-scheduler") {
 		checks = append(checks, errors.New("this stand-in has no scheduler"))
 	}
+	if len(given["datastore-endpoint"]) > 0 || os.Getenv("K3S_DATASTORE_ENDPOINT") != "" {
+		checks = append(checks, errNoKine)
+	}
 	return errors.Join(checks...)
 }
 

@@ -7,10 +7,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 )
+
+// The store in place of kine is always the same.
+var errNoKine = errors.New("this stand-in has no kine for a database outside")
 
 func main() {
 	name := filepath.Base(os.Args[0])

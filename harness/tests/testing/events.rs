@@ -375,6 +375,7 @@ fn arguments_come_from_their_clusters() {
 
 /// A test of many steps is a large future, and the thread of a test has two megabytes.
 #[test]
+#[expect(clippy::large_stack_arrays, reason = "it stands for many steps")]
 fn a_large_body_has_room() {
     testing::run_on(&Pretend::default(), SPEC, &[NewCluster], async |_| {
         Ok(async {

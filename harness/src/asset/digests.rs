@@ -184,7 +184,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_mirror_may_know_it_under_another_name() {
-        let digests = place().digests;
+        let Place {
+            directory: _directory,
+            digests,
+        } = place();
         digests.check(IMAGE, &known_as("sha256:a")).await.unwrap();
         let names = ["mirror.example/kube-apiserver@sha256:a".to_owned()];
         digests.check(IMAGE, &names).await.unwrap();
@@ -225,7 +228,10 @@ mod tests {
 
     #[tokio::test]
     async fn images_that_are_first_seen_at_once_are_all_recorded() {
-        let digests = place().digests;
+        let Place {
+            directory: _directory,
+            digests,
+        } = place();
         let names: Vec<_> = (0..8).map(|minor| format!("x/y:v1.{minor}")).collect();
         let known = known_as("sha256:a");
         let checks = names.iter().map(|name| digests.check(name, &known));

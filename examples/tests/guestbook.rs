@@ -127,10 +127,8 @@ async fn install_the_resource(client: &Client) -> anyhow::Result<()> {
 
 /// Another pod asks the service by its name, through the cluster's own DNS.
 async fn answers_by_its_dns_name(pods: &Api<Pod>, image: &str) -> anyhow::Result<()> {
-    let ask = "for i in $(seq 100); do \
-               timeout 2 wget -q -O - http://hello.default.svc.cluster.local 2> /dev/null && exit 0; sleep 0.1; \
-               done; exit 1";
-    let visitor = pods::shell("visitor", image, ask);
+    let url = "http://hello.default.svc.cluster.local";
+    let visitor = pods::visitor("visitor", image, url);
     pods.create(&PostParams::default(), &visitor).await?;
     let visitor = wait::until(
         pods,

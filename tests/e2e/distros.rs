@@ -20,6 +20,7 @@ use kube::{Api, Client, api::PostParams};
 use rstest::rstest;
 use serde_json::json;
 use tempfile::TempDir;
+use vcluster_fixtures::pods::visitor;
 use vcluster_harness::{
     asset::{Assets, Component, StandIn},
     cluster::VirtualCluster,
@@ -32,7 +33,7 @@ use vcluster_harness::{
 
 use crate::{
     child::{CLUSTER, Ended, Runner, announce},
-    services::{ask, server, service},
+    services::{server, service},
 };
 
 #[vcluster_test(matrix(
@@ -51,7 +52,7 @@ async fn runs_a_pod(cluster: VirtualCluster, client: Client) -> anyhow::Result<(
     start(&pods, &server("web", &image)?).await?;
 
     // What a pod said comes from its logs.
-    let answer = output_of(&pods, &ask("by-name", &image, "http://web.default.svc")).await?;
+    let answer = output_of(&pods, &visitor("by-name", &image, "http://web.default.svc")).await?;
     ensure!(answer.trim() == "web", "the service answered {answer:?}");
     let host_name = command::output(&pods, "web", ["hostname"]).await?;
     ensure!(host_name.trim() == "web", "exec gave {host_name:?}");

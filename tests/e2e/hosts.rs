@@ -231,8 +231,8 @@ async fn pods_of_both_nodes_talk(
         .status
         .and_then(|status| status.pod_ip)
         .context("the server has no address")?;
-    let script = format!("until timeout 2 wget -q -O - http://{address}:8080/; do sleep 0.2; done");
-    let visitor = pods::shell("visitor", &shell.reference, &script);
+    let url = format!("http://{address}:8080/");
+    let visitor = pods::visitor("visitor", &shell.reference, &url);
     assert_eq!(output_of(&pods, &on("worker", visitor)).await?, "hello\n");
     for name in ["server", "visitor"] {
         let now = DeleteParams::default().grace_period(0);

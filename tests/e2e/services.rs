@@ -8,7 +8,7 @@ use kube::{
     api::{DeleteParams, PostParams},
 };
 use serde_json::json;
-use vcluster_fixtures::pods::shell;
+use vcluster_fixtures::pods::{shell, visitor};
 use vcluster_harness::{asset::Component, cluster::VirtualCluster, vcluster_test, wait};
 
 /// A pod that answers on port 8080 with its own name.
@@ -28,15 +28,6 @@ pub(crate) fn service(name: &str, spec: &serde_json::Value) -> anyhow::Result<Se
     )?)
 }
 
-/// Asks until there is an answer: endpoints follow a service with a delay. An answer that was cut off by
-/// the limit of its attempt is none.
-pub(crate) fn ask(name: &str, image: &str, url: &str) -> Pod {
-    let script = format!(
-        "for i in $(seq 100); do answer=$(timeout 2 wget -q -O - {url} 2> /dev/null) && echo \"$answer\" && exit 0; sleep 0.1; done; exit 1"
-    );
-    shell(name, image, &script)
-}
-
 #[vcluster_test(distro = "k8s")]
 async fn a_service_has_one_address_on_both_sides_and_answers(
     cluster: VirtualCluster,
@@ -54,10 +45,10 @@ async fn a_service_has_one_address_on_both_sides_and_answers(
 
     let by_address = output_of(
         &pods,
-        &ask("by-address", &image, &format!("http://{address}")),
+        &visitor("by-address", &image, &format!("http://{address}")),
     )
     .await?;
-    let by_name = output_of(&pods, &ask("by-name", &image, "http://web")).await?;
+    let by_name = output_of(&pods, &visitor("by-name", &image, "http://web")).await?;
 
     ensure!((by_address.trim(), by_name.trim()) == ("web", "web"));
     let host: Api<Service> = Api::namespaced(cluster.host_client(), cluster.namespace());
@@ -83,7 +74,7 @@ async fn a_headless_service_resolves_to_its_pods(
         .await?;
     start(&pods, &server("db", &image)?).await?;
 
-    let said = output_of(&pods, &ask("visitor", &image, "http://db:8080")).await?;
+    let said = output_of(&pods, &visitor("visitor", &image, "http://db:8080")).await?;
 
     ensure!(said.trim() == "db", "the visitor read {said:?}");
     Ok(())
@@ -113,7 +104,7 @@ async fn endpoints_that_the_tenant_writes_are_used(
     }))?;
     slices.create(&PostParams::default(), &slice).await?;
 
-    let said = output_of(&pods, &ask("visitor", &image, "http://manual")).await?;
+    let said = output_of(&pods, &visitor("visitor", &image, "http://manual")).await?;
 
     ensure!(said.trim() == "web", "the visitor read {said:?}");
     Ok(())

@@ -17,13 +17,14 @@ use kube::{
 };
 use rstest::rstest;
 use serde_json::json;
+use vcluster_fixtures::pods::visitor;
 use vcluster_harness::{
     asset::Component,
     cluster::{self, Refusal, UpgradeError, VirtualCluster},
     command, vcluster_test, wait,
 };
 
-use crate::services::{ask, server, service};
+use crate::services::{server, service};
 
 /// The one that every run has; built or downloaded by `cargo xtask setup`.
 #[vcluster_test(version = "1.33")]
@@ -55,7 +56,7 @@ async fn is_whole(cluster: &VirtualCluster, client: Client) -> anyhow::Result<()
     shows_its_twin(cluster, &pod).await?;
 
     // What a pod said comes from its logs.
-    let answer = output_of(&pods, &ask("by-name", &image, "http://web.default.svc")).await?;
+    let answer = output_of(&pods, &visitor("by-name", &image, "http://web.default.svc")).await?;
     ensure!(answer.trim() == "web", "the service answered {answer:?}");
     let host_name = command::output(&pods, "web", ["hostname"]).await?;
     ensure!(host_name.trim() == "web", "exec gave {host_name:?}");
@@ -315,7 +316,7 @@ impl Contents {
         let exists = |account: Option<&ServiceAccount>| account.is_some();
         wait::until(&accounts, "default", exists, soon("made")).await?;
         let late_pods: Api<Pod> = Api::namespaced(client, "late");
-        let asking = ask("asking", &self.image, "http://web.default");
+        let asking = visitor("asking", &self.image, "http://web.default");
         let answer = output_of(&late_pods, &asking).await?;
         ensure!(answer.trim() == "web", "the service answered {answer:?}");
         Ok(())

@@ -16,6 +16,7 @@ pub mod fixture;
 pub mod host;
 pub mod lease;
 pub mod live;
+mod lock_file;
 pub mod owner;
 pub mod pki;
 pub mod pool;

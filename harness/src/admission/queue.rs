@@ -4,7 +4,7 @@
 //! nobody holds. A guard lock, held for moments, makes looking and changing one step.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File},
     io::{self, Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
 };
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Occupancy, Reason};
+use crate::lock_file;
 
 /// The queue of one user on this machine.
 #[derive(Debug, Clone)]
@@ -107,16 +108,8 @@ impl Queue {
     /// The guard, unless somebody else has it just now.
     pub(super) fn guard(&self) -> Result<Option<Guard>, Error> {
         let path = self.guard_path();
-        let open = || {
-            fs::create_dir_all(&self.directory)?;
-            open(&path)
-        };
-        let file = open().map_err(at(&path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Guard { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(at(&path)(source)),
-        }
+        let file = lock_file::alone(&path).map_err(at(&path))?;
+        Ok(file.map(|file| Guard { _file: file }))
     }
 
     pub(super) fn guard_path(&self) -> PathBuf {
@@ -128,7 +121,7 @@ impl Queue {
         let number = self.look(guard)?.last + 1;
         let name = format!("{number:010}-{}.place", entry.process);
         let path = self.directory.join(name);
-        let file = open(&path).map_err(at(&path))?;
+        let file = lock_file::open(&path).map_err(at(&path))?;
         file.lock().map_err(at(&path))?;
         let place = Place { number, path, file };
         place.write(guard, entry)?;
@@ -149,10 +142,10 @@ impl Queue {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(at(&path)(error)),
             };
-            match file.try_lock() {
-                Ok(()) => remove(&path)?,
-                Err(TryLockError::WouldBlock) => seen.entries.push((number, read(&mut file))),
-                Err(TryLockError::Error(source)) => return Err(at(&path)(source)),
+            if lock_file::try_alone(&file).map_err(at(&path))? {
+                remove(&path)?;
+            } else {
+                seen.entries.push((number, read(&mut file)));
             }
         }
         seen.entries.sort_by_key(|(number, _)| *number);
@@ -222,15 +215,6 @@ fn read(file: &mut File) -> Entry {
 fn number_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?.strip_suffix(".place")?;
     name.split_once('-')?.0.parse().ok()
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
 }
 
 fn remove(path: &Path) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! One process at a time does a thing. The kernel releases the lock when its holder dies.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 
 use super::Error;
-use crate::{deadline::Deadline, progress::Step};
+use crate::{deadline::Deadline, lock_file, progress::Step};
 
 /// How often a lock held by somebody else is tried again: `flock` cannot be awaited, and a thread that
 /// blocks in it could not be cancelled.
@@ -34,10 +34,7 @@ impl Lock {
             path: path.to_owned(),
             source,
         };
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).map_err(failed)?;
-        }
-        let mut file = open(path).map_err(failed)?;
+        let mut file = lock_file::open(path).map_err(failed)?;
         let mut told = false;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -61,15 +58,6 @@ impl Lock {
         sign(&mut file).map_err(failed)?;
         Ok(Self { _file: file })
     }
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
 }
 
 /// Writes who holds the lock, for people who wonder; nothing reads it to decide.

@@ -1,11 +1,13 @@
 //! Lease files: `runs/<session>/lease` in the cache directory.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File},
     io::{self, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
+
+use crate::lock_file;
 
 /// The directory of all leases of one user.
 #[derive(Debug, Clone)]
@@ -106,10 +108,10 @@ impl Runs {
         let Ok(file) = File::open(self.directory(session).join("lease")) else {
             return LeaseState::Missing;
         };
-        match file.try_lock_shared() {
-            Ok(()) => LeaseState::Free,
-            Err(TryLockError::WouldBlock) => LeaseState::Held,
-            Err(TryLockError::Error(_)) => LeaseState::Missing,
+        match lock_file::try_shared(&file) {
+            Ok(true) => LeaseState::Free,
+            Ok(false) => LeaseState::Held,
+            Err(_) => LeaseState::Missing,
         }
     }
 
@@ -192,16 +194,10 @@ fn make_private_directory(path: &Path) -> Result<(), Error> {
 }
 
 fn lease_file(path: &Path) -> Result<File, Error> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|source| Error::Write {
-            path: path.to_owned(),
-            source,
-        })
+    lock_file::open(path).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,6 @@
 //! Deletes clusters that have waited too long, when no test process is left that would.
 
-use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io,
-    path::Path,
-    time::Duration,
-};
+use std::{fs::File, io, path::Path, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,6 +11,7 @@ use tracing::warn;
 use super::idle::{discard, waiting};
 use crate::{
     cluster::DeleteError,
+    lock_file,
     owner::{clock, key},
 };
 
@@ -31,10 +27,8 @@ const PATIENCE: usize = 5;
 pub(crate) async fn keep_watch(host: &Client, name: &str, cache: &Path) -> io::Result<()> {
     let file = open(name, cache)?;
     loop {
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(()),
-            Err(TryLockError::Error(error)) => return Err(error),
+        if !lock_file::try_alone(&file)? {
+            return Ok(());
         }
         watch(host).await;
         file.unlock()?;
@@ -91,12 +85,6 @@ fn left(idle: &ObjectMeta, now: Timestamp) -> Duration {
 
 /// A host's name may hold anything.
 fn open(host: &str, cache: &Path) -> io::Result<File> {
-    let directory = cache.join("locks");
-    std::fs::create_dir_all(&directory)?;
     let digest = hex::encode(&Sha256::digest(host)[..6]);
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(directory.join(format!("pool-{digest}.lock")))
+    lock_file::open(&cache.join(format!("locks/pool-{digest}.lock")))
 }

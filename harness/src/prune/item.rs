@@ -1,7 +1,7 @@
 //! One thing that is left, and its removal.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -17,6 +17,7 @@ use crate::{
     engine::{self, Engine},
     host::{self, idle},
     lease::{self, Runs},
+    lock_file,
 };
 
 /// Something that nobody needs.
@@ -214,25 +215,11 @@ impl Item {
 
 /// The lock at `path`, unless somebody has it.
 pub(super) fn alone(path: &Path) -> Result<Option<File>, Error> {
-    let failed = |source| Error::File {
+    lock_file::alone(path).map_err(|source| Error::File {
         step: "lock",
         path: path.to_owned(),
         source,
-    };
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(failed)?;
-    }
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
+    })
 }
 
 fn remove(path: &Path) -> Result<(), Error> {

@@ -1,13 +1,14 @@
 //! The reaper's own log: in the directory of the run while it lives, its end in the cache afterwards.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
     sync::Mutex,
 };
 
 use super::order::Order;
+use crate::lock_file;
 
 /// How many lines are kept of all reapers together.
 const KEPT_LINES: usize = 500;
@@ -45,12 +46,7 @@ impl Log {
 
 /// Several reapers may end at once, hence the lock.
 pub(super) fn append(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)?;
+    let mut file = lock_file::open(path)?;
     file.lock()?;
     let mut all = String::new();
     file.read_to_string(&mut all)?;

@@ -1,7 +1,7 @@
 //! The right to make something, held by one process at a time. The kernel releases it.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 
 use super::Error;
-use crate::{deadline::Deadline, progress::Progress};
+use crate::{deadline::Deadline, lock_file, progress::Progress};
 
 /// A lock on a file, given back when dropped or when the process ends, however it ends.
 #[derive(Debug)]
@@ -73,13 +73,7 @@ fn open(path: &Path) -> Result<File, Error> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
     }
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(Error::io("open", path))
+    lock_file::open(path).map_err(Error::io("open", path))
 }
 
 /// Writes who we are, for those who wait. The lock does not depend on it.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::File,
     io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -10,7 +10,11 @@ use std::{
 };
 
 use super::super::Error;
-use crate::{deadline::Deadline, progress::Progress};
+use crate::{
+    deadline::Deadline,
+    lock_file::{alone, open, try_shared},
+    progress::Progress,
+};
 
 /// How often a host that is being deleted is looked at.
 const RETRY: Duration = Duration::from_millis(50);
@@ -90,35 +94,6 @@ impl Uses {
     pub(super) fn try_timer(&self) -> io::Result<Option<File>> {
         alone(&self.timer)
     }
-}
-
-fn try_shared(file: &File) -> io::Result<bool> {
-    match file.try_lock_shared() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-fn alone(path: &Path) -> io::Result<Option<File>> {
-    let file = open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
 }
 
 #[cfg(test)]

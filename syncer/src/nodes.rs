@@ -125,6 +125,10 @@ impl Nodes {
         match (self.wanted(&key, shown.as_deref()).await?, shown) {
             (Some(mut wanted), shown) => {
                 self.unused_since().remove(name);
+                let seen = shown.as_deref().and_then(|shown| shown.status.as_ref());
+                if let (Some(status), Some(seen)) = (&mut wanted.status, seen) {
+                    node::keep_heartbeats(status, seen);
+                }
                 let status = node::status_patch(&wanted, shown.as_deref(), self.keeps_resources());
                 wanted.status = None;
                 mirror::show(&self.clusters, wanted, Some(status), shown.as_deref()).await?;

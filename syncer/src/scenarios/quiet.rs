@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::core::v1::{Node, NodeCondition, PersistentVolumeClaim, Pod, Service},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 use serde_json::json;
 
 use super::world::{HOST, World, config_map, host_name, meta, pod, secret};
@@ -42,6 +46,41 @@ async fn nothing_is_written_in_a_quiet_minute() {
     tokio::time::pause();
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(world.writes(), writes);
+}
+
+#[tokio::test]
+async fn a_node_that_says_that_all_is_well_is_not_written() {
+    let world = World::awake_with(|sync| sync.from_host.nodes.selector.all = true).await;
+    let beat = async |second: i64| {
+        world.on_host.edit(None, "worker", |node: &mut Node| {
+            let at = Timestamp::from_second(second).unwrap();
+            node.status.get_or_insert_default().conditions = Some(vec![NodeCondition {
+                type_: "Ready".to_owned(),
+                status: "True".to_owned(),
+                last_heartbeat_time: Some(Time(at)),
+                ..NodeCondition::default()
+            }]);
+        });
+        world.settle().await;
+    };
+    let is_shown = |node: &Node| {
+        node.status
+            .as_ref()
+            .is_some_and(|it| it.conditions.is_some())
+    };
+    beat(1_000).await;
+    world
+        .on_virtual
+        .wait_for_object(None, "worker", is_shown)
+        .await;
+    world.settle().await;
+    let writes = world.writes();
+    for second in (1_004..1_060).step_by(4) {
+        beat(second).await;
+    }
+    assert_eq!(world.writes(), writes);
+    beat(1_300).await;
+    assert!(world.writes() > writes);
 }
 
 #[tokio::test]

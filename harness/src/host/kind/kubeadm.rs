@@ -182,6 +182,8 @@ fn kubelet(options: &KindOptions, node: NodeFacts<'_>) -> Value {
         "eventRecordQPS": 200,
         "eventBurst": 400,
         "nodeStatusUpdateFrequency": "4s",
+        // Said or not, it would be as often as the above: every node would be written all the time.
+        "nodeStatusReportFrequency": "5m",
     });
     let gates = gates(options, node);
     if !gates.is_empty() {

@@ -1,5 +1,6 @@
 //! Nodes come from the host: the real ones with their real addresses, or made-up ones in their places.
 
+mod heartbeat;
 mod made_up;
 mod room;
 mod selection;
@@ -10,6 +11,7 @@ use k8s_openapi::api::core::v1::{Node, NodeStatus};
 
 use crate::{config, labels::MIRRORED, metadata};
 
+pub(crate) use heartbeat::keep_heartbeats;
 pub(crate) use made_up::{Sighting, made_up};
 pub(crate) use room::take;
 pub(crate) use selection::{has_labels, require};

@@ -1,6 +1,6 @@
 //! How API servers are talked to: patiently where something is read, and not for ever.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, Request, Response};
 use kube::{
@@ -14,20 +14,27 @@ use tower::{
     retry::{Policy, RetryLayer},
 };
 
+use crate::{metrics::Metrics, silence::Patience, write::Side};
+
 /// The longest pause before a question is asked again that a busy server did not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How many requests may wait to be sent.
 const WAITING: usize = 1024;
 
-/// A client that asks a busy server again.
+/// A client of the API server of `side` that asks a busy one again, and gives up one that is silent.
 ///
 /// # Errors
 /// Unusable certificates, keys or addresses.
-pub fn connect(mut config: Config) -> Result<Client, kube::Error> {
+pub fn connect(
+    mut config: Config,
+    side: Side,
+    metrics: &Arc<Metrics>,
+) -> Result<Client, kube::Error> {
     // It would also repeat writes, of what may not be wanted any more, and for a quarter of an hour.
     config.default_retry = false;
     let client = ClientBuilder::try_from(config)?
+        .with_layer(&Patience::new(side, metrics))
         // What is asked again is asked through a copy.
         .with_layer(&BufferLayer::new(WAITING))
         .with_layer(&RetryLayer::new(Questions::new()));

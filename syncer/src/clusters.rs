@@ -43,8 +43,17 @@ pub struct Clusters {
 impl Clusters {
     /// The two clusters that `config` is about.
     pub fn new(virtual_client: Client, host_client: Client, config: SyncConfig) -> Self {
+        Self::counting(virtual_client, host_client, config, Arc::default())
+    }
+
+    /// As [`Self::new`], with metrics that the clients count in as well.
+    pub fn counting(
+        virtual_client: Client,
+        host_client: Client,
+        config: SyncConfig,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let names = NameTranslator::new(&config.cluster, &config.host_namespace);
-        let metrics = Arc::default();
         let mandate = Arc::new(if config.leader_election.enabled {
             Mandate::none()
         } else {

@@ -47,6 +47,7 @@ pub mod resources;
 #[cfg(test)]
 mod scenarios;
 pub mod selector;
+mod silence;
 mod standing;
 pub mod syncer;
 mod token;

@@ -1,6 +1,6 @@
 //! The program that runs in every virtual cluster's control-plane pod.
 
-use std::{fs, io, path::PathBuf, process::ExitCode};
+use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -18,6 +18,7 @@ use vcluster_syncer::{
     relay::{self, SharedDirectory},
     reset,
     resources::pod::hosts::with_full_name,
+    write::Side,
 };
 
 /// Syncs a virtual Kubernetes cluster with its host.
@@ -121,14 +122,15 @@ async fn run(config: PathBuf, host_kubeconfig: Option<PathBuf>) -> anyhow::Resul
         Some(path) => from_file(&path).await?,
         None => Config::incluster().context("could not read this pod's service account")?,
     };
-    let virtual_client =
-        client::connect(virtual_config).context("could not make the virtual client")?;
-    let host_client =
-        client::connect(host_config.clone()).context("could not make the host client")?;
+    let metrics = Arc::default();
+    let virtual_client = client::connect(virtual_config, Side::Virtual, &metrics)
+        .context("could not make the virtual client")?;
+    let host_client = client::connect(host_config.clone(), Side::Host, &metrics)
+        .context("could not make the host client")?;
     info!(cluster = %config.cluster, step = "start", "starting");
     let relay_config = config.clone();
     let relay_client = virtual_client.clone();
-    let clusters = Clusters::new(virtual_client, host_client, config);
+    let clusters = Clusters::counting(virtual_client, host_client, config, metrics);
     // Before the watches start, so that it misses nothing.
     let directory = SharedDirectory::following(&clusters.caches, &relay_config);
     let mut syncer = Syncer::start(clusters);

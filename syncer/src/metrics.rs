@@ -18,6 +18,7 @@ pub struct Metrics {
     turns: Mutex<BTreeMap<&'static str, Turns>>,
     writes: Mutex<BTreeMap<Request, Writes>>,
     decisions: Mutex<BTreeMap<(&'static str, &'static str), Histogram>>,
+    silences: Mutex<BTreeMap<Side, u64>>,
 }
 
 /// What became of the turns of one controller.
@@ -86,6 +87,11 @@ impl Metrics {
         writes.failed += u64::from(has_failed);
     }
 
+    /// The API server of `side` did not answer a request.
+    pub(crate) fn silence(&self, side: Side) {
+        *lock(&self.silences).entry(side).or_default() += 1;
+    }
+
     /// Everything, as Prometheus wants it.
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -137,6 +143,13 @@ impl Metrics {
         head(text, name, "counter", "Requests that were refused or lost.")?;
         for (labels, writes) in &writes {
             writeln!(text, "{name}{{{labels}}} {}", writes.failed)?;
+        }
+        let name = "vcluster_syncer_silences_total";
+        head(text, name, "counter", "Requests that were never answered.")?;
+        let silences = lock(&self.silences).clone();
+        for side in [Side::Virtual, Side::Host] {
+            let (count, side) = (silences.get(&side), side.word());
+            writeln!(text, "{name}{{side=\"{side}\"}} {}", count.unwrap_or(&0))?;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use crate::{
     object_key::ObjectKey,
     queue::Outcome,
     resource::Synced,
-    unknown_fields,
+    silence, unknown_fields,
 };
 
 /// One of the two clusters.
@@ -36,6 +36,16 @@ pub enum Side {
     Virtual,
     /// The host.
     Host,
+}
+
+impl Side {
+    /// It in one word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Virtual => "virtual",
+            Self::Host => "host",
+        }
+    }
 }
 
 impl fmt::Display for Side {
@@ -102,8 +112,8 @@ enum Lost {
     Silence,
 }
 
-/// How long a write may take. The API server gives an admission webhook less.
-const PATIENCE: Duration = Duration::from_secs(35);
+/// How long a write may take, with the wait for its turn.
+const PATIENCE: Duration = silence::PATIENCE.saturating_add(Duration::from_secs(5));
 /// The longest time that a server is left in peace when it asks for it.
 const LONGEST_PEACE: Duration = Duration::from_mins(1);
 

@@ -19,7 +19,7 @@ use tokio::{
 use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
 
 use super::{FakeApi, Sent};
-use crate::client::Questions;
+use crate::{client::Questions, silence::Patience, write::Side};
 
 /// One or more clients' way to a server. Clones are the same line.
 #[derive(Clone)]
@@ -42,6 +42,8 @@ pub(crate) enum Condition {
     Refused,
     /// Nothing arrives. When that ends, what was under way is lost.
     Silent,
+    /// Requests arrive and are never answered, also when that ends. What was answered goes on.
+    Deaf,
     /// The server answers that it is too busy, and for how many seconds.
     Busy(u64),
 }
@@ -81,6 +83,7 @@ impl Line {
         });
         let service = ServiceBuilder::new()
             .layer(RetryLayer::new(Questions::new()))
+            .layer(Patience::new(Side::Host, &Arc::default()))
             .service(service);
         Client::new(service, "default")
     }
@@ -99,6 +102,7 @@ impl Line {
                 condition.wait_for(|it| *it != Condition::Silent).await?;
                 return Err(broken(io::ErrorKind::ConnectionReset));
             }
+            Condition::Deaf => std::future::pending().await,
             Condition::Busy(seconds) => {
                 let what = format!("{} {}", request.method(), request.uri());
                 let mut turned_away = self.turned_away.lock().unwrap();

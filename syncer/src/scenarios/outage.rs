@@ -4,13 +4,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use http::StatusCode;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use rstest::rstest;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::world::{HOST, TEAM, World, config_map, host_name, names, pod};
-use crate::{fake_api::Condition, write::Side};
+use crate::{fake_api::Condition, silence::PATIENCE, write::Side};
 
 /// A pod that uses the config map `colors`.
 fn using_pod(name: &str) -> Pod {
@@ -84,6 +84,71 @@ async fn everything_converges_after_a_minute_in_which(
     world.settle().await;
     let pods = names(&world.on_host.list::<Pod>());
     assert_eq!(pods, format!("{}, {}", host_name("kept"), host_name("new")));
+}
+
+/// Nothing tells that an answer will never come, and nothing else waits for it.
+#[rstest]
+#[case::the_host(Side::Host)]
+#[case::the_virtual_cluster(Side::Virtual)]
+#[tokio::test(start_paused = true)]
+async fn what_is_never_answered_is_asked_again(#[case] side: Side) {
+    let world = World::awake().await;
+    world.on_virtual.put(&config_map("colors", "red"));
+    world.on_virtual.put(&using_pod("kept"));
+    world.run_pod("kept").await;
+    let deaf = match side {
+        Side::Host => &world.on_host,
+        Side::Virtual => &world.on_virtual,
+    };
+    deaf.line().set(Condition::Deaf);
+    // Watches begin again with a list.
+    deaf.break_watches();
+    world.on_virtual.put(&config_map("colors", "blue"));
+    world.on_virtual.put(&using_pod("new"));
+    let succeed = |pod: &mut Pod| {
+        pod.status.as_mut().unwrap().phase = Some("Succeeded".to_owned());
+    };
+    world.on_host.edit(HOST, &host_name("kept"), succeed);
+    sleep(Duration::from_secs(15)).await;
+    deaf.line().set(Condition::Good);
+
+    let back = Instant::now();
+    world.run_pod("new").await;
+    let is_blue = |map: &ConfigMap| map.data.as_ref().unwrap()["color"] == "blue";
+    world
+        .on_host
+        .wait_for_object::<ConfigMap>(HOST, &host_name("colors"), is_blue)
+        .await;
+    let has_ended = |pod: &Pod| pod.status.as_ref().unwrap().phase.as_deref() == Some("Succeeded");
+    world
+        .on_virtual
+        .wait_for_object::<Pod>(TEAM, "kept", has_ended)
+        .await;
+    assert!(
+        back.elapsed() <= PATIENCE + RECOVERY,
+        "{:?}",
+        back.elapsed()
+    );
+}
+
+/// The token that a pod asks for is no watch and no write of ours.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_never_given_is_asked_for_again() {
+    let world = World::awake().await;
+    let mut pod = pod("web");
+    let token = json!([{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]);
+    pod.spec.as_mut().unwrap().volumes = serde_json::from_value(token).unwrap();
+    world.on_virtual.line().set(Condition::Deaf);
+    world.on_virtual.put(&pod);
+    sleep(Duration::from_secs(15)).await;
+    world.on_virtual.line().set(Condition::Good);
+    world
+        .on_host
+        .wait_for("the token", |host| {
+            let secrets = host.list::<Secret>();
+            (!secrets.is_empty()).then_some(()).ok_or_else(String::new)
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ use tracing::warn;
 use super::{
     body::{self, Body},
     host_api::HostApi,
+    metrics_table::{self, Included},
     query::Query,
     shared::SharedDirectory,
     summary,
@@ -45,6 +46,9 @@ enum Question {
 enum Error {
     #[error("only reading is possible here")]
     Method,
+    /// Nobody tells when figures change.
+    #[error("watch is not supported on what `metrics.k8s.io` serves: ask again instead")]
+    Watch,
     #[error("there is no such path")]
     NoPath,
     #[error("{resource}.metrics.k8s.io \"{name}\" not found")]
@@ -61,10 +65,20 @@ enum Error {
 impl MetricsApi {
     /// Answers one request of the API server.
     pub(super) async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
-        let answer = match parse(request.method(), request.uri().path()) {
+        let query = Query::parse(request.uri().query().unwrap_or_default());
+        let is_table = metrics_table::is_asked(request.headers());
+        let answer = match parse(request.method(), request.uri().path(), &query) {
             Ok(question) => {
-                let query = Query::parse(request.uri().query().unwrap_or_default());
-                self.find(question, &query).await
+                let is_table = is_table && question != Question::Resources;
+                let included = Included::parse(query.first("includeObject"));
+                let answer = self.find(question, &query).await;
+                answer.map(|it| {
+                    if is_table {
+                        metrics_table::table(&it, included)
+                    } else {
+                        it
+                    }
+                })
             }
             Err(error) => Err(error),
         };
@@ -156,7 +170,7 @@ impl MetricsApi {
     }
 }
 
-fn parse(method: &Method, path: &str) -> Result<Question, Error> {
+fn parse(method: &Method, path: &str, query: &Query) -> Result<Question, Error> {
     if method != Method::GET {
         return Err(Error::Method);
     }
@@ -164,8 +178,12 @@ fn parse(method: &Method, path: &str) -> Result<Question, Error> {
     let rest = path.strip_prefix("/apis/metrics.k8s.io/v1beta1");
     let rest = rest.and_then(|rest| rest.strip_prefix('/').or(rest.is_empty().then_some("")));
     let segments: Vec<&str> = rest.ok_or(Error::NoPath)?.split('/').collect();
+    let watches = query.first("watch");
+    let is_watch = watches.is_some_and(|it| matches!(it, b"" | b"1" | b"t" | b"true" | b"True"));
     match segments[..] {
         [""] => Ok(Question::Resources),
+        _ if is_watch => Err(Error::Watch),
+        ["watch", ..] => Err(Error::Watch),
         ["nodes"] => Ok(Question::Nodes),
         ["nodes", name] => Ok(Question::Node(own(name))),
         ["pods"] => Ok(Question::Pods(None)),
@@ -208,7 +226,7 @@ fn resources() -> Value {
 
 fn refuse(error: &Error) -> Response<Body> {
     let (status, reason) = match error {
-        Error::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+        Error::Method | Error::Watch => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
         Error::NoPath | Error::NoMetrics { .. } => (StatusCode::NOT_FOUND, "NotFound"),
         Error::Virtual(kube::Error::Api(status)) => {
             let code = StatusCode::from_u16(status.code);
@@ -253,8 +271,11 @@ mod tests {
     #[case::something_longer("/nodes/worker/proxy", "Err(NoPath)")]
     fn questions_are_understood(#[case] path: &str, #[case] expected: &str) {
         let path = format!("/apis/metrics.k8s.io/v1beta1{path}");
-        assert_eq!(format!("{:?}", parse(&Method::GET, &path)), expected);
-        assert!(matches!(parse(&Method::POST, &path), Err(Error::Method)));
+        let query = Query::parse("watch=false");
+        let asked = parse(&Method::GET, &path, &query);
+        assert_eq!(format!("{asked:?}"), expected);
+        let told = parse(&Method::POST, &path, &query);
+        assert!(matches!(told, Err(Error::Method)));
     }
 
     #[test]
@@ -264,8 +285,19 @@ mod tests {
             "/api/v1/pods",
             "/apis/metrics.k8s.io/v1beta10/pods",
         ] {
-            assert!(parse(&Method::GET, path).is_err(), "{path}");
+            let asked = parse(&Method::GET, path, &Query::default());
+            assert!(asked.is_err(), "{path}");
         }
+    }
+
+    #[rstest]
+    #[case::as_clients_ask("/nodes", "watch=true")]
+    #[case::of_one("/namespaces/team/pods/web", "resourceVersion=0&watch=1")]
+    #[case::as_they_asked_once("/watch/nodes", "")]
+    fn watches_are_refused(#[case] path: &str, #[case] query: &str) {
+        let path = format!("/apis/metrics.k8s.io/v1beta1{path}");
+        let error = parse(&Method::GET, &path, &Query::parse(query)).unwrap_err();
+        assert_eq!(refuse(&error).status(), StatusCode::METHOD_NOT_ALLOWED);
     }
 
     #[test]

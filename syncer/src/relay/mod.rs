@@ -15,6 +15,7 @@ mod kubelet;
 mod kubelet_request;
 mod listener;
 mod metrics_api;
+mod metrics_table;
 mod metrics_text;
 mod options;
 mod query;

@@ -61,6 +61,25 @@ async fn pods_are_the_tenants_in_its_own_words() {
 }
 
 #[tokio::test]
+async fn kubectl_gets_a_table_and_no_watch() {
+    let rig = rig().await;
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+    let front = &rig.front_proxy;
+    let answer = rig.get_metrics_as(front, "/pods?labelSelector=app%3Dweb", table);
+    let (status, body) = answer.await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["kind"], "Table");
+    assert_eq!(body["rows"][0]["cells"], json!(["web", "5n", "1Ki", "10s"]));
+    let (status, body) = rig.get_metrics_as(front, "", table).await.unwrap();
+    assert!(status == 200 && body.contains("APIResourceList"), "{body}");
+    let (status, body) = rig.get_metrics(front, "/pods?watch=true").await.unwrap();
+    assert_eq!(status, 405, "{body}");
+    assert!(body.contains("\"reason\":\"MethodNotAllowed\""), "{body}");
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_not_found() {
     let rig = rig().await;
     for path in ["/namespaces/default/pods/db", "/nodes/other", "/secrets"] {

@@ -146,13 +146,24 @@ impl Rig {
         signed: &Authority,
         path: &str,
     ) -> Option<(u16, String)> {
+        self.get_metrics_as(signed, path, "application/json").await
+    }
+
+    /// As [`Self::get_metrics`], in the form `accept`.
+    pub(super) async fn get_metrics_as(
+        &self,
+        signed: &Authority,
+        path: &str,
+        accept: &str,
+    ) -> Option<(u16, String)> {
         let target = "metrics.vcluster-test.invalid:443";
         let tunnel = api_server::connect(&self.socket, target).await.unwrap();
         let config = signed.client(FRONT_PROXY, &self.authority);
         let tls = api_server::handshake(tunnel, "metrics-server.kube-system.svc", config);
         let mut server = Kubelet::open(tls.await.ok()?).await;
         let path = format!("/apis/metrics.k8s.io/v1beta1{path}");
-        let request = Request::get(path).body(Body::empty()).unwrap();
+        let request = Request::get(path).header("Accept", accept);
+        let request = request.body(Body::empty()).unwrap();
         let response = server.send(request).await.ok()?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -162,6 +162,15 @@ impl<R: ResourceSyncer> Controller<R> {
             at: Instant::now(),
         };
         self.taken().insert(key.clone(), taken);
+        if steps.iter().any(goes_to_host)
+            && let Some(object) = &twins.virtual_object
+            && let Some(what) = R::withheld(object, &cx)
+        {
+            let warnings = &self.clusters.warnings;
+            warnings
+                .publish(object.as_ref(), "PartlySynced", &what)
+                .await;
+        }
         Ok(Outcome::Done)
     }
 
@@ -373,6 +382,11 @@ fn changes_only<K>(steps: &[Step<K>]) -> bool {
             Step::ApplyHost { .. } | Step::PatchVirtual { .. } | Step::PatchHost { .. }
         )
     })
+}
+
+/// Does the step bring the virtual object's content to the host?
+fn goes_to_host<K>(step: &Step<K>) -> bool {
+    matches!(step, Step::CreateHost(_) | Step::ApplyHost { .. })
 }
 
 /// Tells steps on a state apart from others.

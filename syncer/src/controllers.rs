@@ -24,7 +24,8 @@ use crate::{
     resources::{
         config_map::ConfigMaps,
         endpoint_slice::{self, EndpointSlices},
-        endpoints::EndpointsOfServices,
+        endpoints::{self, EndpointsOfServices},
+        exposure,
         ingress::Ingresses,
         network_policy::NetworkPolicies,
         persistent_volume::PersistentVolumes,
@@ -106,6 +107,7 @@ impl Controllers {
         self.wake_pods_of_nodes(clusters);
         self.wake_pods_of_namespaces(clusters);
         self.wake_endpoints(clusters);
+        self.wake_endpoints_of_pods(clusters);
     }
 
     /// An object that comes or goes puts config maps and secrets into use or out of it.
@@ -225,6 +227,43 @@ impl Controllers {
                     slices.wake(ObjectKey::of(slice.as_ref()));
                 }
             });
+    }
+}
+
+impl Controllers {
+    /// Whose an address is decides whether it may be behind a service that is open to the outside.
+    fn wake_endpoints_of_pods(&self, clusters: &Arc<Clusters>) {
+        let (endpoints, slices) = (
+            Arc::downgrade(&self.endpoints),
+            Arc::downgrade(&self.endpoint_slices),
+        );
+        let weak = Arc::downgrade(clusters);
+        clusters.caches.pods.on_host.subscribe(move |change| {
+            let addresses =
+                |pod: &Option<Arc<_>>| pod.as_deref().map(exposure::addresses).unwrap_or_default();
+            let (before, after) = (addresses(&change.before), addresses(&change.after));
+            if before == after {
+                return;
+            }
+            let (Some(endpoints), Some(slices), Some(clusters)) =
+                (endpoints.upgrade(), slices.upgrade(), weak.upgrade())
+            else {
+                return;
+            };
+            let is_one = |address: &String| {
+                let address = address.parse();
+                address.is_ok_and(|it| before.contains(&it) != after.contains(&it))
+            };
+            let caches = &clusters.caches;
+            let all = &caches.endpoints.on_virtual;
+            for found in all.filter(|it| endpoints::addresses_of(it).any(is_one)) {
+                endpoints.wake(ObjectKey::of(found.as_ref()));
+            }
+            let all = &caches.endpoint_slices.on_virtual;
+            for found in all.filter(|it| endpoint_slice::addresses_of(it).any(is_one)) {
+                slices.wake(ObjectKey::of(found.as_ref()));
+            }
+        });
     }
 }
 

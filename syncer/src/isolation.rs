@@ -12,10 +12,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{
-    labels,
+    cover, labels,
+    optional::Items as _,
     resource::{ResourceSyncer, TranslateError, Translation, tests::translation},
     resources::{
-        ingress::Ingresses, network_policy::NetworkPolicies, persistent_volume::PersistentVolumes,
+        endpoint_slice::EndpointSlices, endpoints::EndpointsOfServices, ingress::Ingresses,
+        network_policy::NetworkPolicies, persistent_volume::PersistentVolumes,
         persistent_volume_claim::PersistentVolumeClaims, pod::Pods,
         pod_disruption_budget::PodDisruptionBudgets, service::Services,
         service_account::ServiceAccounts, storage_class::StorageClasses,
@@ -204,6 +206,12 @@ fn no_class_of_a_tenant_uses_anothers_secrets(#[case] key: &str, #[case] value: 
 #[case::resource(json!({"spec": {"defaultBackend": {"resource": {"kind": "Secret", "name": PRIZE}}}}))]
 #[case::users(json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/auth-secret": PRIZE}}}))]
 #[case::users_elsewhere(json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/auth-tls-secret": format!("{ELSEWHERE}/{PRIZE}")}}}))]
+#[case::users_of_another_controller(json!({"metadata": {"annotations": {"haproxy-ingress.github.io/auth-secret": format!("{ELSEWHERE}/{PRIZE}")}}}))]
+#[case::headers(json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/auth-proxy-set-headers": format!("{ELSEWHERE}/{PRIZE}")}}}))]
+#[case::parameters(json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/fastcgi-params-configmap": format!("{ELSEWHERE}/{PRIZE}")}}}))]
+#[case::backend_by_annotation(json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/default-backend": PRIZE}}}))]
+#[case::configuration(json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/configuration-snippet": format!("alias /{PRIZE};")}}}))]
+#[case::middleware(json!({"metadata": {"annotations": {"traefik.ingress.kubernetes.io/router.middlewares": format!("{ELSEWHERE}/{PRIZE}")}}}))]
 #[case::action(json!({"metadata": {"annotations": {"alb.ingress.kubernetes.io/actions.x": "{\"forwardConfig\":{\"targetGroups\":[{\"serviceName\":\"prize\"}]}}", "note": PRIZE}}}))]
 fn no_ingress_leads_to_the_hosts_objects(#[case] rest: Value) {
     let ingress: Ingress = object(rest);
@@ -214,6 +222,71 @@ fn no_ingress_leads_to_the_hosts_objects(#[case] rest: Value) {
     finds(&host, "", &mut found);
     assert!(found.is_empty(), "{found:?} in {host}");
     assert!(!host.to_string().contains("\\\"prize\\\""), "{host}");
+}
+
+/// What is not the tenant's by an address or a name rather than as an object. Others than the tenant
+/// would be led there, or away from where they want to go: CVE-2020-8554 and CVE-2021-25740.
+#[test]
+fn no_service_takes_others_traffic_or_leads_them_elsewhere() {
+    let cx = generous();
+    let service: Service = object(json!({"spec": {"externalIPs": [PRIZE]}}));
+    let host = serde_json::to_string(&Services::to_host(&service, &cx).unwrap()).unwrap();
+    assert!(!host.contains(PRIZE), "{host}");
+    assert!(
+        Services::withheld(&service, &cx).is_some(),
+        "nobody is told"
+    );
+    let name = format!("{PRIZE}.{ELSEWHERE}.svc.cluster.local");
+    let service = object(json!({"spec": {"type": "ExternalName", "externalName": name}}));
+    assert!(!Services::selects(&service, &cx));
+    for type_ in ["NodePort", "LoadBalancer"] {
+        let mut cx = cx.clone();
+        let service: Service = object(json!({"spec": {"type": type_}}));
+        cx.around.services = vec![service.into()];
+        let endpoints = object(json!({"subsets": [{"addresses": [{"ip": "10.244.9.9"}]}]}));
+        let host = EndpointsOfServices::to_host(&endpoints, &cx).unwrap();
+        assert_eq!(host.subsets, Some(Vec::new()), "{type_}");
+        assert!(EndpointsOfServices::withheld(&endpoints, &cx).is_some());
+        let slice = object(json!({
+            "addressType": "IPv4", "endpoints": [{"addresses": ["10.244.9.9"]}],
+        }));
+        let host = EndpointSlices::to_host(&slice, &cx).unwrap();
+        assert_eq!(host.endpoints.items().len(), 0, "{type_}");
+        assert!(EndpointSlices::withheld(&slice, &cx).is_some());
+    }
+}
+
+/// Where the host's load balancer takes its address from, and who may come through it, is the word of
+/// the host's own controller, which gives no address twice.
+#[test]
+fn what_a_load_balancer_is_asked_for_goes_to_the_host() {
+    let wish = json!({"type": "LoadBalancer", "loadBalancerIP": "192.0.2.7",
+        "loadBalancerSourceRanges": ["198.51.100.0/24"], "loadBalancerClass": "example.com/fast"});
+    let service: Service = object(json!({"spec": wish}));
+    let host = Services::to_host(&service, &generous()).unwrap();
+    let host = serde_json::to_value(host.spec).unwrap();
+    for (key, value) in wish.as_object().unwrap() {
+        assert_eq!(&host[key], value, "{key}");
+    }
+}
+
+/// What makes a pod part of its node is neither hidden nor softened: how much of that a tenant may have is
+/// for the host's pod security admission to say, whose refusal the tenant is told.
+#[rstest]
+#[case::network(json!({"hostNetwork": true}))]
+#[case::processes(json!({"hostPID": true}))]
+#[case::memory(json!({"hostIPC": true}))]
+#[case::files(json!({"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}))]
+#[case::everything(json!({"containers": [{"name": "main", "securityContext": {"privileged": true}}]}))]
+#[case::ports(json!({"containers": [{"name": "main", "ports": [{"containerPort": 80, "hostPort": 80}]}]}))]
+fn what_only_the_hosts_admission_may_refuse_is_asked_for(#[case] mut spec: Value) {
+    let asked = spec.clone();
+    if spec.get("containers").is_none() {
+        spec["containers"] = json!([{"name": "main"}]);
+    }
+    let pod: Pod = object(json!({"spec": spec}));
+    let host = serde_json::to_value(Pods::to_host(&pod, &generous()).unwrap().spec).unwrap();
+    assert!(cover::covers(&host, &asked), "{asked} is not in {host}");
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! What a synced resource must say about itself: how it looks on the host, and defaults for the rest.
 
-use std::{collections::BTreeMap, fmt::Debug, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    net::IpAddr,
+    sync::Arc,
+};
 
 use k8s_openapi::{
     ClusterResourceScope, NamespaceResourceScope,
@@ -66,6 +71,11 @@ pub trait ResourceSyncer: Send + Sync + 'static {
         Self: Sized,
     {
         plan::plan::<Self>(twins, cx)
+    }
+
+    /// What of an object that goes to the host stays behind, and why; the tenant is told.
+    fn withheld(_object: &Self::Object, _cx: &Translation) -> Option<String> {
+        None
     }
 
     /// What helps when the host refuses the twin of `object`, if anything but the tenant does.
@@ -149,6 +159,8 @@ pub struct Surroundings {
     pub claim: Option<Arc<PersistentVolumeClaim>>,
     /// Virtual services that matter to the object.
     pub services: Vec<Arc<Service>>,
+    /// The addresses of the tenant's pods.
+    pub own_addresses: BTreeSet<IpAddr>,
     /// Another object refers to this one.
     pub is_referenced: bool,
     /// The node that the host chose exists in the virtual cluster.

@@ -28,6 +28,8 @@ pub struct Sync {
 pub struct ToHost {
     /// Pods.
     pub pods: Pods,
+    /// Services, and the endpoints that the tenant writes for them.
+    pub services: Services,
     /// Config maps.
     pub config_maps: Content,
     /// Secrets.
@@ -54,6 +56,7 @@ impl Default for ToHost {
     fn default() -> Self {
         Self {
             pods: Pods::default(),
+            services: Services::default(),
             config_maps: Content::default(),
             secrets: Content::default(),
             persistent_volume_claims: Switch::ON,
@@ -95,6 +98,20 @@ impl Default for Pods {
             enforce_tolerations: Vec::new(),
         }
     }
+}
+
+/// What of services goes to the host that may lead others than the tenant astray there: nothing, unless
+/// said so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Services {
+    /// External addresses, which the whole host then takes for the service's.
+    #[serde(rename = "externalIPs")]
+    pub external_ips: Switch,
+    /// Services that are another name, which ingress controllers of the host then follow.
+    pub external_names: Switch,
+    /// Addresses that are not those of the tenant's pods, behind services that are open to the outside.
+    pub foreign_endpoints: Switch,
 }
 
 /// Whether something is done; not unless said so.

@@ -9,7 +9,7 @@ use crate::{
     object_key::ObjectKey,
     optional::{self, Items as _},
     resource::{ResourceSyncer, Surroundings, TranslateError, Translation},
-    resources::{endpoints, service},
+    resources::{endpoints, exposure, service},
 };
 
 /// Says to which service a slice belongs.
@@ -23,6 +23,12 @@ pub fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
         namespace: slice.namespace(),
         name: slice.labels().get(SERVICE_NAME)?.clone(),
     })
+}
+
+/// The addresses of all endpoints.
+pub(crate) fn addresses_of(slice: &EndpointSlice) -> impl Iterator<Item = &String> {
+    let endpoints = slice.endpoints.items().iter();
+    endpoints.flat_map(|endpoint| &endpoint.addresses)
 }
 
 /// Syncs [`EndpointSlice`].
@@ -52,6 +58,10 @@ impl ResourceSyncer for EndpointSlices {
                 cx.names.host_name(service, &namespace),
             );
         }
+        let may_go = |endpoint: &&Endpoint| {
+            let mut addresses = endpoint.addresses.iter();
+            addresses.all(|address| endpoints::may_go(address, cx))
+        };
         let to_host = |endpoint: &Endpoint| Endpoint {
             target_ref: endpoint
                 .target_ref
@@ -59,7 +69,8 @@ impl ResourceSyncer for EndpointSlices {
                 .map(|target| endpoints::target_to_host(target, &cx.names)),
             ..endpoint.clone()
         };
-        let endpoints: Vec<Endpoint> = object.endpoints.items().iter().map(to_host).collect();
+        let endpoints = object.endpoints.items().iter().filter(may_go);
+        let endpoints: Vec<Endpoint> = endpoints.map(to_host).collect();
         Ok(EndpointSlice {
             metadata,
             endpoints: optional::list(endpoints),
@@ -68,26 +79,37 @@ impl ResourceSyncer for EndpointSlices {
         })
     }
 
+    fn withheld(object: &EndpointSlice, cx: &Translation) -> Option<String> {
+        let foreign = addresses_of(object).filter(|address| !endpoints::may_go(address, cx));
+        exposure::told(foreign.count())
+    }
+
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {
-        let service = caches
-            .endpoint_slices
-            .on_virtual
-            .get(key)
-            .and_then(|slice| caches.services.on_virtual.get(&service_of(&slice)?));
-        Surroundings {
+        let slice = caches.endpoint_slices.on_virtual.get(key);
+        let service = slice
+            .as_ref()
+            .and_then(|slice| caches.services.on_virtual.get(&service_of(slice)?));
+        let mut around = Surroundings {
             services: service.into_iter().collect(),
             ..Surroundings::default()
+        };
+        if let Some(slice) = slice.filter(|_| endpoints::has_no_selector(&around)) {
+            around.own_addresses = exposure::own_among(addresses_of(&slice), caches);
         }
+        around
     }
 }
 
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
     use crate::{
-        metadata::tests::meta, resource::tests::translation, resources::endpoints::tests::service,
+        metadata::tests::meta,
+        resource::tests::translation,
+        resources::endpoints::tests::{open_service, service},
     };
 
     fn slice(made_by: &str) -> EndpointSlice {
@@ -117,6 +139,23 @@ mod tests {
         let mut cx = translation();
         cx.around.services = vec![service(selector)];
         assert_eq!(EndpointSlices::selects(&slice(made_by), &cx), expected);
+    }
+
+    #[test]
+    fn only_the_tenants_pods_are_open_to_the_outside() {
+        let mut object = slice("me");
+        let endpoints = json!([{"addresses": ["10.244.0.7"]}, {"addresses": ["10.244.0.8"]}]);
+        object.endpoints = serde_json::from_value(endpoints).unwrap();
+        let mut cx = translation();
+        cx.around.services = vec![open_service("NodePort")];
+        cx.around.own_addresses = [[10, 244, 0, 7].into()].into();
+        let host = EndpointSlices::to_host(&object, &cx).unwrap();
+        assert_eq!(addresses_of(&host).collect::<Vec<_>>(), ["10.244.0.7"]);
+        assert!(EndpointSlices::withheld(&object, &cx).is_some());
+        cx.around.services = vec![open_service("ClusterIP")];
+        let host = EndpointSlices::to_host(&object, &cx).unwrap();
+        assert_eq!(addresses_of(&host).count(), 2);
+        assert_eq!(EndpointSlices::withheld(&object, &cx), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     naming::NameTranslator,
     object_key::ObjectKey,
     resource::{ResourceSyncer, Surroundings, TranslateError, Translation},
-    resources::service,
+    resources::{exposure, service},
 };
 
 /// Syncs [`Endpoints`].
@@ -31,19 +31,30 @@ impl ResourceSyncer for EndpointsOfServices {
             &["control-plane.alpha.kubernetes.io/leader"],
         )?;
         let subsets = object.subsets.as_ref().map(|subsets| {
-            subsets
-                .iter()
-                .map(|subset| to_host(subset, &cx.names))
-                .collect()
+            let subsets = subsets.iter().map(|subset| to_host(subset, cx));
+            // Servers refuse subsets without any address.
+            let is_used = |subset: &EndpointSubset| addresses(subset).next().is_some();
+            subsets.filter(is_used).collect()
         });
         Ok(Endpoints { metadata, subsets })
     }
 
+    fn withheld(object: &Endpoints, cx: &Translation) -> Option<String> {
+        let foreign = addresses_of(object).filter(|address| !may_go(address, cx));
+        exposure::told(foreign.count())
+    }
+
     fn surroundings(key: &ObjectKey, caches: &Caches) -> Surroundings {
-        Surroundings {
+        let mut around = Surroundings {
             services: caches.services.on_virtual.get(key).into_iter().collect(),
             ..Surroundings::default()
+        };
+        if has_no_selector(&around)
+            && let Some(object) = caches.endpoints.on_virtual.get(key)
+        {
+            around.own_addresses = exposure::own_among(addresses_of(&object), caches);
         }
+        around
     }
 
     /// The host's endpoints of a service that lost its selector are taken over, not made anew.
@@ -64,15 +75,31 @@ pub(crate) fn has_no_selector(around: &Surroundings) -> bool {
     })
 }
 
-fn to_host(subset: &EndpointSubset, names: &NameTranslator) -> EndpointSubset {
+/// The addresses of all endpoints.
+pub(crate) fn addresses_of(object: &Endpoints) -> impl Iterator<Item = &String> {
+    object.subsets.iter().flatten().flat_map(addresses)
+}
+
+fn addresses(subset: &EndpointSubset) -> impl Iterator<Item = &String> {
+    let lists = [&subset.addresses, &subset.not_ready_addresses];
+    lists.into_iter().flatten().flatten().map(|it| &it.ip)
+}
+
+/// May this address be behind the service on the host?
+pub(crate) fn may_go(address: &str, cx: &Translation) -> bool {
+    exposure::is_free(cx) || exposure::is_own(address, &cx.around)
+}
+
+fn to_host(subset: &EndpointSubset, cx: &Translation) -> EndpointSubset {
     let addresses = |list: &Option<Vec<EndpointAddress>>| {
         list.as_ref().map(|list| {
             list.iter()
+                .filter(|address| may_go(&address.ip, cx))
                 .map(|address| EndpointAddress {
                     target_ref: address
                         .target_ref
                         .as_ref()
-                        .map(|target| target_to_host(target, names)),
+                        .map(|target| target_to_host(target, &cx.names)),
                     ..address.clone()
                 })
                 .collect()
@@ -108,6 +135,42 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::{metadata::tests::meta, resource::tests::translation};
+
+    /// A service of this type that the tenant finds the endpoints for.
+    pub(crate) fn open_service(type_: &str) -> Arc<Service> {
+        let mut service = service(None);
+        let spec = Arc::make_mut(&mut service).spec.as_mut();
+        spec.unwrap().type_ = Some(type_.to_owned());
+        service
+    }
+
+    #[rstest]
+    #[case::only_the_tenant_comes_there("ClusterIP", 2)]
+    #[case::through_nodes("NodePort", 1)]
+    #[case::through_a_balancer("LoadBalancer", 1)]
+    fn only_the_tenants_pods_are_open_to_the_outside(#[case] type_: &str, #[case] expected: usize) {
+        let ready = serde_json::json!({"addresses": [{"ip": "10.244.0.7"}]});
+        let foreign = serde_json::json!({"notReadyAddresses": [{"ip": "10.244.0.8"}]});
+        let object = Endpoints {
+            metadata: meta("default", "web"),
+            subsets: serde_json::from_value(serde_json::json!([ready, foreign])).unwrap(),
+        };
+        let mut cx = translation();
+        cx.around.services = vec![open_service(type_)];
+        cx.around.own_addresses = [[10, 244, 0, 7].into()].into();
+        let subsets = EndpointsOfServices::to_host(&object, &cx).unwrap().subsets;
+        assert_eq!(subsets.unwrap().len(), expected);
+        let told = EndpointsOfServices::withheld(&object, &cx);
+        assert_eq!(told.is_some(), expected == 1);
+        Arc::make_mut(&mut cx.facts)
+            .sync
+            .to_host
+            .services
+            .foreign_endpoints
+            .enabled = true;
+        let subsets = EndpointsOfServices::to_host(&object, &cx).unwrap().subsets;
+        assert_eq!(subsets.unwrap().len(), 2);
+    }
 
     /// A service with or without a selector.
     pub(crate) fn service(selector: Option<&str>) -> Arc<Service> {

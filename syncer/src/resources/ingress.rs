@@ -13,12 +13,43 @@ use crate::{
     resource::{Kind, Reference, ResourceSyncer, TranslateError, Translation},
 };
 
-/// Annotations of nginx that name a secret, with or without its namespace.
-const SECRETS_OF_NGINX: &[&str] = &[
-    "nginx.ingress.kubernetes.io/auth-secret",
-    "nginx.ingress.kubernetes.io/auth-tls-secret",
-    "nginx.ingress.kubernetes.io/proxy-ssl-secret",
+/// Words in the domains of annotations that ingress controllers read.
+const CONTROLLERS: &[&str] = &["ingress", "haproxy", "traefik"];
+/// What those annotations name, by the end of their keys.
+const NAMING: &[(&str, Named)] = &[
+    ("-secret", Named::Secret),
+    ("-configmap", Named::ConfigMap),
+    ("/auth-proxy-set-headers", Named::ConfigMap),
+    ("/custom-headers", Named::ConfigMap),
+    ("/default-backend", Named::Service),
+    // What a controller takes into its own configuration can read its files, such as its token.
+    ("-snippet", Named::Foreign),
+    // These are objects of the host, in any namespace, which are not synced.
+    ("/router.middlewares", Named::Foreign),
+    ("/router.tls.options", Named::Foreign),
 ];
+
+/// What the value of an annotation stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// A secret, with or without its namespace.
+    Secret,
+    /// A config map, with or without its namespace.
+    ConfigMap,
+    /// A service beside the ingress.
+    Service,
+    /// Something that is not the tenant's.
+    Foreign,
+}
+
+fn named_by(key: &str) -> Option<Named> {
+    let (domain, _) = key.split_once('/')?;
+    let is_read = CONTROLLERS.iter().any(|word| domain.contains(word));
+    let (_, named) = NAMING
+        .iter()
+        .find(|(end, _)| is_read && key.ends_with(end))?;
+    Some(*named)
+}
 /// Annotations of the AWS controller that end in the name of a backend service.
 const BACKENDS_OF_ALB: &[&str] = &[
     "alb.ingress.kubernetes.io/actions.",
@@ -41,20 +72,21 @@ impl ResourceSyncer for Ingresses {
             .spec
             .iter()
             .flat_map(|spec| spec.tls.iter().flatten());
-        let secrets = tls.filter_map(|tls| tls.secret_name.clone());
-        let mut references: Vec<_> = secrets
-            .map(|name| ObjectKey::namespaced(&namespace, name))
-            .chain(
-                SECRETS_OF_NGINX
-                    .iter()
-                    .filter_map(|key| object.annotations().get(*key))
-                    .map(|value| named_secret(value, &namespace)),
-            )
-            .filter(|key| !key.name.is_empty())
-            .map(|key| Reference {
-                kind: Kind::Secret,
-                key,
-            })
+        let certificates = tls.filter_map(|tls| tls.secret_name.as_ref());
+        let certificates =
+            certificates.map(|name| (Kind::Secret, ObjectKey::namespaced(&namespace, name)));
+        let named = object.annotations().iter().filter_map(|(key, value)| {
+            let kind = match named_by(key)? {
+                Named::Secret => Kind::Secret,
+                Named::ConfigMap => Kind::ConfigMap,
+                Named::Service | Named::Foreign => return None,
+            };
+            Some((kind, named_object(value, &namespace)))
+        });
+        let mut references: Vec<_> = certificates
+            .chain(named)
+            .filter(|(_, key)| !key.name.is_empty())
+            .map(|(kind, key)| Reference { kind, key })
             .collect();
         references.sort();
         references.dedup();
@@ -78,6 +110,20 @@ impl ResourceSyncer for Ingresses {
         })
     }
 
+    fn withheld(object: &Ingress, _: &Translation) -> Option<String> {
+        let keys = object.annotations().keys();
+        let foreign: Vec<_> = keys
+            .filter(|key| named_by(key) == Some(Named::Foreign))
+            .map(String::as_str)
+            .collect();
+        (!foreign.is_empty()).then(|| {
+            format!(
+                "{} is not synced to the host, where it would reach more than this cluster's objects",
+                foreign.join(", ")
+            )
+        })
+    }
+
     fn to_virtual(host: &Ingress, object: &Ingress, _: &Translation) -> Option<Ingress> {
         let mut news = object.clone();
         let class = host
@@ -93,8 +139,8 @@ impl ResourceSyncer for Ingresses {
     }
 }
 
-/// The secret that an annotation of an ingress in `namespace` names.
-fn named_secret(value: &str, namespace: &str) -> ObjectKey {
+/// The object that an annotation of an ingress in `namespace` names.
+fn named_object(value: &str, namespace: &str) -> ObjectKey {
     match value.split_once('/') {
         Some((namespace, name)) => ObjectKey::namespaced(namespace, name),
         None => ObjectKey::namespaced(namespace, value),
@@ -108,24 +154,31 @@ fn annotations_to_host(
 ) -> BTreeMap<String, String> {
     annotations
         .into_iter()
-        .map(|(key, value)| {
-            if SECRETS_OF_NGINX.contains(&key.as_str()) {
-                let host = names.host_key(&named_secret(&value, namespace));
-                return (key, host.to_string());
-            }
-            match BACKENDS_OF_ALB
-                .iter()
-                .find(|prefix| key.starts_with(**prefix))
-            {
-                Some(prefix) => {
-                    let service = names.host_name(&key[prefix.len()..], namespace);
-                    (
-                        format!("{prefix}{service}"),
-                        action_to_host(&value, names, namespace),
-                    )
+        .filter_map(|(key, value)| {
+            match named_by(&key) {
+                Some(Named::Foreign) => return None,
+                Some(Named::Service) => return Some((key, names.host_name(&value, namespace))),
+                Some(Named::Secret | Named::ConfigMap) => {
+                    let host = names.host_key(&named_object(&value, namespace));
+                    return Some((key, host.to_string()));
                 }
-                None => (key, value),
+                None => {}
             }
+            Some(
+                match BACKENDS_OF_ALB
+                    .iter()
+                    .find(|prefix| key.starts_with(**prefix))
+                {
+                    Some(prefix) => {
+                        let service = names.host_name(&key[prefix.len()..], namespace);
+                        (
+                            format!("{prefix}{service}"),
+                            action_to_host(&value, names, namespace),
+                        )
+                    }
+                    None => (key, value),
+                },
+            )
         })
         .collect()
 }
@@ -179,17 +232,23 @@ fn backend_to_host(backend: &mut IngressBackend, names: &NameTranslator, namespa
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
     use serde_json::json;
 
     use super::*;
     use crate::{metadata::tests::meta, resource::tests::translation};
 
+    const SECRETS: [&str; 2] = [
+        "nginx.ingress.kubernetes.io/auth-secret",
+        "nginx.ingress.kubernetes.io/auth-tls-secret",
+    ];
+
     fn ingress() -> Ingress {
         let mut metadata = meta("default", "web");
         metadata.annotations = Some(
             [
-                (SECRETS_OF_NGINX[0], "users"),
-                (SECRETS_OF_NGINX[1], "other/ca"),
+                (SECRETS[0], "users"),
+                (SECRETS[1], "other/ca"),
                 (
                     "alb.ingress.kubernetes.io/actions.web",
                     "{\"forwardConfig\":{\"targetGroups\":[{\"serviceName\":\"web\"}]}}",
@@ -224,19 +283,56 @@ mod tests {
         }
         let annotations = host.annotations();
         assert_eq!(
-            annotations[SECRETS_OF_NGINX[0]],
+            annotations[SECRETS[0]],
             "vcluster-test/users-x-default-x-test"
         );
-        assert_eq!(
-            annotations[SECRETS_OF_NGINX[1]],
-            "vcluster-test/ca-x-other-x-test"
-        );
+        assert_eq!(annotations[SECRETS[1]], "vcluster-test/ca-x-other-x-test");
         let action = &annotations["alb.ingress.kubernetes.io/actions.web-x-default-x-test"];
         assert!(
             action.contains("\"serviceName\":\"web-x-default-x-test\""),
             "{action}"
         );
         assert_eq!(annotations["note"], "kept");
+    }
+
+    #[rstest]
+    #[case::a_secret("haproxy-ingress.github.io/auth-secret", Some(Named::Secret))]
+    #[case::headers(
+        "nginx.ingress.kubernetes.io/auth-proxy-set-headers",
+        Some(Named::ConfigMap)
+    )]
+    #[case::parameters(
+        "nginx.ingress.kubernetes.io/fastcgi-params-configmap",
+        Some(Named::ConfigMap)
+    )]
+    #[case::a_backend("nginx.ingress.kubernetes.io/default-backend", Some(Named::Service))]
+    #[case::configuration(
+        "nginx.ingress.kubernetes.io/configuration-snippet",
+        Some(Named::Foreign)
+    )]
+    #[case::a_middleware(
+        "traefik.ingress.kubernetes.io/router.middlewares",
+        Some(Named::Foreign)
+    )]
+    #[case::a_number("nginx.ingress.kubernetes.io/proxy-body-size", None)]
+    #[case::not_a_controllers("example.com/my-secret", None)]
+    #[case::a_note("my-secret", None)]
+    fn what_an_annotation_names(#[case] key: &str, #[case] expected: Option<Named>) {
+        assert_eq!(named_by(key), expected);
+    }
+
+    #[test]
+    fn what_reaches_further_stays_and_the_tenant_is_told() {
+        let mut object = ingress();
+        let key = "nginx.ingress.kubernetes.io/server-snippet";
+        assert_eq!(Ingresses::withheld(&object, &translation()), None);
+        object
+            .annotations_mut()
+            .insert(key.to_owned(), "return 200;".to_owned());
+        let host = Ingresses::to_host(&object, &translation()).unwrap();
+        assert!(!host.annotations().contains_key(key));
+        let told = Ingresses::withheld(&object, &translation()).unwrap();
+        assert!(told.starts_with(key), "{told}");
     }
 
     #[test]

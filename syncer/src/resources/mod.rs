@@ -3,6 +3,7 @@
 pub mod config_map;
 pub mod endpoint_slice;
 pub mod endpoints;
+pub(crate) mod exposure;
 pub mod ingress;
 pub mod network_policy;
 pub mod node;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{
     PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec, TypedLocalObjectReference,
+    TypedObjectReference,
 };
 use kube::ResourceExt;
 
@@ -172,18 +173,21 @@ fn spec_to_host(
     cx: &Translation,
 ) -> Result<PersistentVolumeClaimSpec, TranslateError> {
     let namespace = object.namespace().unwrap_or_default();
-    let data_source = spec.data_source.as_ref();
+    let data_source = source_to_host(spec, &namespace, cx)?;
     let is_static = is_static(object, cx);
     let own = |spec: &PersistentVolumeClaimSpec| {
         let name = spec.volume_name.as_deref()?;
         Some(cx.names.cluster_scoped_host_name(name))
     };
     Ok(PersistentVolumeClaimSpec {
-        data_source: data_source
-            .map(|source| source_to_host(source, &namespace, cx))
-            .transpose()?,
-        // The same in a newer form, which the host fills in.
-        data_source_ref: None,
+        // The same in a newer form, as API servers fill it in.
+        data_source_ref: data_source.as_ref().map(|source| TypedObjectReference {
+            api_group: source.api_group.clone(),
+            kind: source.kind.clone(),
+            name: source.name.clone(),
+            namespace: None,
+        }),
+        data_source,
         // The host's volumes are not the tenant's to choose from.
         volume_name: own(spec).filter(|_| is_static),
         selector: spec
@@ -223,21 +227,43 @@ fn is_of_another_class(
     Ok(volume_of(host).is_none() && wanted.is_some() && wanted != class_of(host))
 }
 
+/// The claim that this one is a copy of, in whichever of the two forms it is given.
 fn source_to_host(
-    source: &TypedLocalObjectReference,
+    spec: &PersistentVolumeClaimSpec,
     namespace: &str,
     cx: &Translation,
-) -> Result<TypedLocalObjectReference, TranslateError> {
-    if source.kind != "PersistentVolumeClaim" {
-        return Err(TranslateError::Unsupported {
-            field: "spec.dataSource".to_owned(),
-            problem: format!("is a {}, which is not synced", source.kind),
-        });
+) -> Result<Option<TypedLocalObjectReference>, TranslateError> {
+    let unsupported = |field: &str, problem: String| {
+        let field = field.to_owned();
+        Err(TranslateError::Unsupported { field, problem })
+    };
+    let (field, source) = match (&spec.data_source_ref, &spec.data_source) {
+        (Some(source), _) => {
+            let elsewhere = source.namespace.as_ref();
+            if let Some(elsewhere) = elsewhere.filter(|it| !it.is_empty() && *it != namespace) {
+                let problem = format!("is in namespace {elsewhere}, and data stays in its own");
+                return unsupported("spec.dataSourceRef", problem);
+            }
+            let source = TypedLocalObjectReference {
+                api_group: source.api_group.clone(),
+                kind: source.kind.clone(),
+                name: source.name.clone(),
+            };
+            ("spec.dataSourceRef", source)
+        }
+        (None, Some(source)) => ("spec.dataSource", source.clone()),
+        (None, None) => return Ok(None),
+    };
+    let is_claim = source.kind == "PersistentVolumeClaim"
+        && source.api_group.as_deref().is_none_or(str::is_empty);
+    if !is_claim {
+        let problem = format!("is a {}, which is not synced", source.kind);
+        return unsupported(field, problem);
     }
-    Ok(TypedLocalObjectReference {
+    Ok(Some(TypedLocalObjectReference {
         name: cx.names.host_name(&source.name, namespace),
-        ..source.clone()
-    })
+        ..source
+    }))
 }
 
 fn is_bound(claim: &PersistentVolumeClaim) -> bool {
@@ -352,6 +378,18 @@ mod tests {
         json!({"dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "x"}}),
         "spec.dataSource"
     )]
+    #[case::what_fills_volumes(
+        json!({"dataSourceRef": {"apiGroup": "example.com", "kind": "Image", "name": "x"}}),
+        "spec.dataSourceRef"
+    )]
+    #[case::a_claim_elsewhere(
+        json!({"dataSourceRef": {"kind": "PersistentVolumeClaim", "name": "x", "namespace": "kube-system"}}),
+        "spec.dataSourceRef"
+    )]
+    #[case::what_only_looks_like_a_claim(
+        json!({"dataSource": {"apiGroup": "example.com", "kind": "PersistentVolumeClaim", "name": "x"}}),
+        "spec.dataSource"
+    )]
     fn a_tenant_cannot_reach_for_the_hosts_volumes(#[case] spec: Value, #[case] expected: &str) {
         match decide(Some(claim_with(&spec)), None) {
             Err(TranslateError::Unsupported { field, .. }) => assert_eq!(field, expected),
@@ -366,11 +404,28 @@ mod tests {
         assert_eq!((spec.volume_name, spec.selector), (None, None));
     }
 
-    #[test]
-    fn a_clone_is_of_the_tenants_own_claim() {
-        let source = json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "first"}});
-        let spec = twin(&claim_with(&source)).spec.unwrap();
-        assert_eq!(spec.data_source.unwrap().name, "first-x-default-x-test");
+    #[rstest]
+    #[case::as_it_was_once(&["dataSource"], None)]
+    #[case::as_it_is_now(&["dataSourceRef"], None)]
+    #[case::as_api_servers_fill_it_in(&["dataSource", "dataSourceRef"], None)]
+    #[case::with_its_own_namespace(&["dataSourceRef"], Some("default"))]
+    fn a_clone_is_of_the_tenants_own_claim(
+        #[case] fields: &[&str],
+        #[case] namespace: Option<&str>,
+    ) {
+        let source =
+            json!({"kind": "PersistentVolumeClaim", "name": "first", "namespace": namespace});
+        let spec = fields
+            .iter()
+            .map(|field| ((*field).to_owned(), source.clone()));
+        let spec = twin(&claim_with(&Value::Object(spec.collect())))
+            .spec
+            .unwrap();
+        let (source, reference) = (spec.data_source.unwrap(), spec.data_source_ref.unwrap());
+        assert_eq!(source.name, "first-x-default-x-test");
+        assert_eq!(reference.name, source.name);
+        assert_eq!(reference.kind, "PersistentVolumeClaim");
+        assert_eq!(reference.namespace, None);
     }
 
     #[test]

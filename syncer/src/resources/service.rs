@@ -26,8 +26,13 @@ pub fn api_server() -> ObjectKey {
 impl ResourceSyncer for Services {
     type Object = Service;
 
-    fn selects(object: &Service, _: &Translation) -> bool {
-        ObjectKey::of(object) != api_server() && !metadata::is_controlled_elsewhere(object)
+    /// Not those that are another name: the tenant's own DNS knows them, and on the host only ingress
+    /// controllers would follow them, to where the tenant may not go.
+    fn selects(object: &Service, cx: &Translation) -> bool {
+        let is_name = object.spec.as_ref().is_some_and(is_external_name);
+        ObjectKey::of(object) != api_server()
+            && !metadata::is_controlled_elsewhere(object)
+            && (!is_name || cx.facts.sync.to_host.services.external_names.enabled)
     }
 
     fn to_host(object: &Service, cx: &Translation) -> Result<Service, TranslateError> {
@@ -50,6 +55,8 @@ impl ResourceSyncer for Services {
                     .collect()
             }),
             health_check_node_port: None,
+            external_ips: spec.external_ips.clone().filter(|_| takes_external_ips(cx)),
+            ip_family_policy: family_policy(spec),
             ..spec.clone()
         });
         Ok(Service {
@@ -94,6 +101,18 @@ impl ResourceSyncer for Services {
         Some(news)
     }
 
+    fn withheld(object: &Service, cx: &Translation) -> Option<String> {
+        let addresses = object.spec.as_ref()?.external_ips.as_deref()?;
+        let stays = !addresses.is_empty() && !takes_external_ips(cx);
+        stays.then(|| {
+            format!(
+                "spec.externalIPs ({}) is not synced to the host, where it would take traffic of \
+                 others; toHost.services.externalIPs allows it",
+                addresses.join(", ")
+            )
+        })
+    }
+
     /// Somebody else's service may sit on an address of the slice. Then, and only then, the virtual
     /// service is made anew, with another address.
     fn after_refusal(object: &Service, refusal: &Status) -> Option<Step<Service>> {
@@ -121,6 +140,25 @@ impl ResourceSyncer for Services {
     }
 }
 
+fn takes_external_ips(cx: &Translation) -> bool {
+    cx.facts.sync.to_host.services.external_ips.enabled
+}
+
+fn is_external_name(spec: &ServiceSpec) -> bool {
+    spec.type_.as_deref() == Some("ExternalName")
+}
+
+/// The families are those that the virtual cluster found: where it has one, a host of two must not add
+/// an address that the tenant does not know.
+fn family_policy(spec: &ServiceSpec) -> Option<String> {
+    let is_one = spec.ip_families.as_ref().is_some_and(|it| it.len() == 1);
+    let prefers = spec.ip_family_policy.as_deref() == Some("PreferDualStack");
+    if is_one && prefers {
+        return Some("SingleStack".to_owned());
+    }
+    spec.ip_family_policy.clone()
+}
+
 /// Are these the same ports but for what the host chose?
 fn are_same(ports: Option<&[ServicePort]>, host: Option<&[ServicePort]>) -> bool {
     let (ports, host) = (ports.unwrap_or_default(), host.unwrap_or_default());
@@ -138,6 +176,7 @@ fn are_same(ports: Option<&[ServicePort]>, host: Option<&[ServicePort]>) -> bool
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::LoadBalancerIngress;
+    use rstest::rstest;
 
     use super::*;
     use crate::{labels, metadata::tests::meta, resource::tests::translation};
@@ -176,6 +215,60 @@ mod tests {
         assert!(Services::selects(&object, &translation()));
         object.metadata.name = Some("kubernetes".to_owned());
         assert!(!Services::selects(&object, &translation()));
+    }
+
+    #[test]
+    fn external_addresses_stay_unless_allowed() {
+        let mut object = service("ClusterIP");
+        object.spec.as_mut().unwrap().external_ips = Some(vec!["192.0.2.7".to_owned()]);
+        let mut cx = translation();
+        let host = Services::to_host(&object, &cx).unwrap();
+        assert_eq!(host.spec.unwrap().external_ips, None);
+        let told = Services::withheld(&object, &cx).unwrap();
+        assert!(told.contains("192.0.2.7"), "{told}");
+        assert_eq!(Services::withheld(&service("ClusterIP"), &cx), None);
+        let facts = std::sync::Arc::make_mut(&mut cx.facts);
+        facts.sync.to_host.services.external_ips.enabled = true;
+        let host = Services::to_host(&object, &cx).unwrap();
+        assert_eq!(host.spec.unwrap().external_ips.unwrap(), ["192.0.2.7"]);
+        assert_eq!(Services::withheld(&object, &cx), None);
+    }
+
+    #[test]
+    fn another_name_stays_unless_allowed() {
+        let mut object = service("ExternalName");
+        object.spec.as_mut().unwrap().external_name = Some("db.other.svc".to_owned());
+        let mut cx = translation();
+        assert!(!Services::selects(&object, &cx));
+        let facts = std::sync::Arc::make_mut(&mut cx.facts);
+        facts.sync.to_host.services.external_names.enabled = true;
+        assert!(Services::selects(&object, &cx));
+    }
+
+    #[rstest]
+    #[case::one_of_one("SingleStack", &["IPv4"], "SingleStack")]
+    #[case::one_that_wanted_two("PreferDualStack", &["IPv4"], "SingleStack")]
+    #[case::two("PreferDualStack", &["IPv4", "IPv6"], "PreferDualStack")]
+    #[case::two_that_needs_them("RequireDualStack", &["IPv6", "IPv4"], "RequireDualStack")]
+    fn both_sides_have_the_same_families(
+        #[case] policy: &str,
+        #[case] families: &[&str],
+        #[case] expected: &str,
+    ) {
+        let own = |list: &[&str]| Some(list.iter().map(|&it| it.to_owned()).collect::<Vec<_>>());
+        let addresses = own(&["10.96.17.20", "fd00::20"][..families.len()]);
+        let mut object = service("ClusterIP");
+        let spec = object.spec.as_mut().unwrap();
+        spec.ip_family_policy = Some(policy.to_owned());
+        spec.ip_families = own(families);
+        spec.cluster_ips = addresses.clone();
+        let host = Services::to_host(&object, &translation()).unwrap();
+        let host = host.spec.unwrap();
+        assert_eq!(host.ip_family_policy.as_deref(), Some(expected));
+        assert_eq!(
+            (host.ip_families, host.cluster_ips),
+            (own(families), addresses)
+        );
     }
 
     #[test]

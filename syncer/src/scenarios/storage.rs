@@ -284,3 +284,108 @@ async fn a_claim_finds_the_volume_that_the_tenant_wrote() {
         .wait_until_gone::<PersistentVolume>(None, host_disk)
         .await;
 }
+
+/// What the tenant asks a bound claim to be.
+fn ask_for(world: &World, size: &str) {
+    let resources = json!({"requests": {"storage": size}});
+    world
+        .on_virtual
+        .edit::<PersistentVolumeClaim>(TEAM, "data", |claim| {
+            claim.spec.as_mut().unwrap().resources =
+                serde_json::from_value(resources.clone()).unwrap();
+        });
+}
+
+/// A step of the host's resizer, which the tenant must see as it is.
+async fn resizer_says(world: &World, status: serde_json::Value) {
+    let host = host_name("data");
+    let said = status.clone();
+    world
+        .on_host
+        .edit::<PersistentVolumeClaim>(HOST, &host, move |claim| {
+            claim.status = serde_json::from_value(said.clone()).unwrap();
+        });
+    let status = serde_json::from_value(status).unwrap();
+    world
+        .on_virtual
+        .wait_for_object::<PersistentVolumeClaim>(TEAM, "data", |claim| claim.status == status)
+        .await;
+}
+
+#[tokio::test]
+async fn a_claim_grows_step_by_step_before_the_tenants_eyes() {
+    let world = World::awake().await;
+    bound_claim(&world).await;
+    ask_for(&world, "2Gi");
+    let asks = |claim: &PersistentVolumeClaim| {
+        let requests = claim.spec.as_ref().unwrap().resources.as_ref();
+        requests.is_some_and(|it| it.requests.as_ref().unwrap()["storage"].0 == "2Gi")
+    };
+    world
+        .on_host
+        .wait_for_object(HOST, &host_name("data"), asks)
+        .await;
+    let condition = |kind: &str| json!([{"type": kind, "status": "True"}]);
+    resizer_says(&world, json!({
+        "phase": "Bound", "capacity": {"storage": "1Gi"}, "allocatedResources": {"storage": "2Gi"},
+        "allocatedResourceStatuses": {"storage": "ControllerResizeInProgress"},
+        "conditions": condition("Resizing"),
+    }))
+    .await;
+    resizer_says(&world, json!({
+        "phase": "Bound", "capacity": {"storage": "1Gi"}, "allocatedResources": {"storage": "2Gi"},
+        "allocatedResourceStatuses": {"storage": "NodeResizePending"},
+        "conditions": condition("FileSystemResizePending"),
+    }))
+    .await;
+    resizer_says(&world, json!({
+        "phase": "Bound", "capacity": {"storage": "2Gi"}, "allocatedResources": {"storage": "2Gi"},
+    }))
+    .await;
+    let has_grown = |volume: &PersistentVolume| {
+        let capacity = volume.spec.as_ref().unwrap().capacity.as_ref();
+        capacity.is_some_and(|it| it["storage"].0 == "2Gi")
+    };
+    world
+        .on_virtual
+        .wait_for_object(None, "pvc-1", has_grown)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_may_not_grow_says_so_and_stays_bound() {
+    let world = World::awake().await;
+    bound_claim(&world).await;
+    world.settle().await;
+    let denied = "persistentvolumeclaims \"data-x-team-x-test\" is forbidden: only dynamically \
+                  provisioned pvc can be resized";
+    for _ in 0..20 {
+        let host = &world.on_host;
+        host.refuse_change("data", StatusCode::FORBIDDEN, denied);
+    }
+    ask_for(&world, "2Gi");
+    let note = world.warning().await.note.unwrap();
+    let told = "persistentvolumeclaims \"data\" is forbidden: only dynamically provisioned pvc can be resized";
+    assert_eq!(note, told);
+    let claim = world
+        .on_virtual
+        .get::<PersistentVolumeClaim>(TEAM, "data")
+        .unwrap();
+    assert_eq!(claim.status.unwrap().phase.as_deref(), Some("Bound"));
+}
+
+#[tokio::test]
+async fn data_of_another_namespace_is_refused_with_a_word() {
+    let world = World::awake().await;
+    let mut claim = claim("copy");
+    let source = json!({"kind": "PersistentVolumeClaim", "name": "data", "namespace": "other"});
+    claim.spec.as_mut().unwrap().data_source_ref = serde_json::from_value(source).unwrap();
+    world.on_virtual.put(&claim);
+    let note = world.warning().await.note.unwrap();
+    assert!(
+        note.contains("spec.dataSourceRef is in namespace other"),
+        "{note}"
+    );
+    world.settle().await;
+    assert!(world.on_host.list::<PersistentVolumeClaim>().is_empty());
+}

@@ -2,7 +2,10 @@
 //! the next while they run. One older version is enough for every run: what an upgrade starts from is
 //! skewed against the host. The rest of the lock file is for machines that may take their time.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail, ensure};
 use e2e::{output_of, soon, start};
@@ -12,11 +15,12 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ObjectMeta, PostParams},
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
     config::KubeConfigOptions,
 };
 use rstest::rstest;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use vcluster_fixtures::pods::visitor;
 use vcluster_harness::{
     asset::Component,
@@ -195,7 +199,10 @@ async fn an_upgrade_that_nothing_can_do_is_refused_with_the_nearest(
 }
 
 /// Every pair of neighbours is a test of its own: the cell says from where, and the body goes one further.
-#[vcluster_test(matrix(distro = ["k8s"], version = ["1.31", "1.32", "1.33", "1.34", "1.35"]))]
+#[vcluster_test(matrix(
+    distro = ["k8s", "k3s", "k0s"],
+    version = ["1.31", "1.32", "1.33", "1.34", "1.35"]
+))]
 #[ignore = "needs all versions, which take an hour to build where no registry has them"]
 async fn every_version_goes_to_the_next(
     cluster: VirtualCluster,
@@ -205,6 +212,57 @@ async fn every_version_goes_to_the_next(
     let version = cluster.version().context("no version")?;
     cluster.upgrade(version.next_minor()).await?;
     before.are_all_there(&cluster, client).await
+}
+
+/// Pods of a control plane are upgraded one at a time, so the API answers all the while but for what goes to
+/// the one that is away.
+#[vcluster_test(version = "1.33", replicas = 3, timeout = "10m")]
+#[ignore = "takes a minute and three times the memory"]
+async fn several_pods_are_upgraded_while_the_api_answers(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    let before = Contents::make(&cluster, client.clone()).await?;
+    let upgraded = CancellationToken::new();
+    let (upgrade, longest) = tokio::join!(
+        async {
+            let upgrade = cluster.upgrade("1.34").await;
+            upgraded.cancel();
+            upgrade
+        },
+        longest_silence(client.clone(), &upgraded),
+    );
+    assert_eq!(upgrade?.to.minor_name(), "1.34");
+    // One that is alone is away for longer: it has to be started.
+    ensure!(longest < TWO_TRIES, "no answer for {longest:?}");
+    before.are_all_there(&cluster, client).await?;
+    comes_to_rest(&cluster).await
+}
+
+/// What a client waits that tries again once, where a request may wait five seconds for a server that is gone.
+const TWO_TRIES: Duration = Duration::from_secs(10);
+
+/// Writes all the time until it is told to end, and gives the longest time for which no write succeeded.
+async fn longest_silence(client: Client, end: &CancellationToken) -> Duration {
+    let maps: Api<ConfigMap> = Api::default_namespaced(client);
+    let params = PatchParams::apply("e2e").force();
+    let (mut longest, mut last, mut count) = (Duration::ZERO, Instant::now(), 0);
+    while !end.is_cancelled() {
+        count += 1;
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "count"}, "data": {"count": count.to_string()},
+        });
+        let map = Patch::Apply(&map);
+        let write = maps.patch("count", &params, &map);
+        let written = tokio::time::timeout(Duration::from_secs(5), write).await;
+        if matches!(written, Ok(Ok(_))) {
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    longest.max(last.elapsed())
 }
 
 /// The other way to write a matrix of ways: cases of rstest.

@@ -15,10 +15,9 @@ pub struct ControlPlane {
     /// How many pods of these containers there are. Several keep their data on volumes of their own.
     #[serde(skip_serializing_if = "is_one")]
     pub replicas: u8,
-    /// Files of its own in [`Volume::Config`], by name.
+    /// Files of its own in [`Volume::Config`], by name, and values of [`Container::file_environment`].
     pub files: BTreeMap<&'static str, String>,
-    /// What nobody shall read: files of its own in [`Volume::Secrets`], by name, and values of
-    /// [`Container::secret_environment`].
+    /// What nobody shall read: values of [`Container::secret_environment`], by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<&'static str, Secret>,
     /// The database that it keeps its objects in, when that is outside the pod.
@@ -55,6 +54,11 @@ pub struct Container {
     /// Environment variables.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<&'static str, String>,
+    /// Environment variables whose values are in [`ControlPlane::files`], under these names. Like those
+    /// of secrets they are read anew whenever the container starts, also in a pod that runs: what differs
+    /// between versions is said here, and an upgrade can change it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub file_environment: BTreeMap<&'static str, &'static str>,
     /// Environment variables whose values are in [`ControlPlane::secrets`], under these names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secret_environment: BTreeMap<&'static str, &'static str>,
@@ -108,8 +112,6 @@ pub enum Volume {
     Run,
     /// The store's data, in memory.
     Data,
-    /// [`ControlPlane::secrets`].
-    Secrets,
 }
 
 /// What the host's scheduler sets aside. Little, so that many clusters fit; use may exceed it.
@@ -170,7 +172,6 @@ impl Volume {
             Self::Config => "config",
             Self::Run => "run",
             Self::Data => "data",
-            Self::Secrets => "secrets",
         }
     }
 
@@ -181,7 +182,6 @@ impl Volume {
             Self::Config => "/config",
             Self::Run => "/run/vcluster",
             Self::Data => "/data",
-            Self::Secrets => "/secrets",
         }
     }
 

@@ -1,5 +1,7 @@
 //! What every controller manager of a virtual cluster is told, whichever distro starts it.
 
+use std::collections::BTreeMap;
+
 use super::{Replicas, Scheduling};
 use crate::version::KubernetesVersion;
 
@@ -24,28 +26,37 @@ const TAINT_EVICTION: &str = "taint-eviction-controller";
 /// An older program refuses to start when it is told to leave out what it does not know.
 const LATER_OF_THE_HOST: &[(u32, &str)] = &[(33, "device-taint-eviction-controller")];
 
-/// The settings by their names, without dashes.
+/// The setting that says which controllers run. They differ between versions.
+pub(super) const SETTING: &str = "controllers";
+
+/// Its value on a command line, from a variable that the container reads whenever it starts.
+pub(super) const VALUE: &str = "$(CONTROLLERS)";
+
+const VARIABLE: &str = "CONTROLLERS";
+
+/// The file of the control plane with [`selection`].
+pub(super) const FILE: &str = "controllers";
+
+/// What gives [`VALUE`] its meaning.
+pub(super) fn environment() -> BTreeMap<&'static str, &'static str> {
+    [(VARIABLE, FILE)].into()
+}
+
+/// The other settings, by their names, without dashes: the same in every version.
 pub(super) fn settings(
-    version: KubernetesVersion,
-    scheduling: Scheduling,
     replicas: Replicas<'_>,
-) -> Vec<(&'static str, String)> {
-    let mut settings = vec![("controllers", controllers(version, scheduling))];
-    settings.extend(
-        [
-            // Without accounts of their own, controllers start four seconds earlier, and need one
-            // client that may do what all of them do.
-            ("use-service-account-credentials", "false"),
-            ("kubeconfig", "/pki/controller-manager.conf"),
-            ("allocate-node-cidrs", "false"),
-        ]
-        .into_iter()
-        .chain(election(replicas))
-        // Nobody else is on this API server; the usual 20 requests a second are felt in tests.
-        .chain([("kube-api-qps", "200"), ("kube-api-burst", "400")])
-        .map(|(name, value)| (name, value.to_owned())),
-    );
-    settings
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    [
+        // Without accounts of their own, controllers start four seconds earlier, and need one
+        // client that may do what all of them do.
+        ("use-service-account-credentials", "false"),
+        ("kubeconfig", "/pki/controller-manager.conf"),
+        ("allocate-node-cidrs", "false"),
+    ]
+    .into_iter()
+    .chain(election(replicas))
+    // Nobody else is on this API server; the usual 20 requests a second are felt in tests.
+    .chain([("kube-api-qps", "200"), ("kube-api-burst", "400")])
 }
 
 /// One alone need not be elected. Of several another one goes on seconds after the elected one was lost.
@@ -65,7 +76,8 @@ fn election(replicas: Replicas<'_>) -> impl Iterator<Item = (&'static str, &'sta
     settings.iter().copied()
 }
 
-fn controllers(version: KubernetesVersion, scheduling: Scheduling) -> String {
+/// Which controllers run: all, less those that the host has.
+pub(super) fn selection(version: KubernetesVersion, scheduling: Scheduling) -> String {
     let later = LATER_OF_THE_HOST
         .iter()
         .filter(|(since, _)| *since <= version.minor)

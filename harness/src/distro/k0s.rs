@@ -23,12 +23,19 @@ use crate::{
 pub struct K0s;
 
 const CONFIG: &str = "k0s.yaml";
+const LEFT_OUT: &str = "disabled-components";
 const USERS: &str = "passwd";
 
 /// Puts the authorities where k0s looks for them, in files of its own: it changes their owners. With a
 /// certificate but no key it would replace the authority without a word. The names of our authorities
 /// are those with which it makes its own certificates anew at every start.
+///
+/// Its configuration comes in a variable, which is read whenever the container starts, and goes on as a
+/// file that nobody else reads: it may hold the password of a database.
 const SCRIPT: &str = r#"set -eu
+mkdir -p /etc/k0s
+(umask 077; printf %s "$CONFIGURATION" > /etc/k0s/k0s.yaml)
+unset CONFIGURATION
 pki=/var/lib/k0s/pki
 mkdir -p -m 0751 "$pki"
 for authority in ca front-proxy-ca; do
@@ -94,8 +101,10 @@ impl Distro for K0s {
         version: KubernetesVersion,
         cx: &ControlPlaneContext<'_>,
     ) -> ControlPlane {
-        let mut control_plane = ControlPlane::of(vec![controller(version, cx)]);
+        let mut control_plane = ControlPlane::of(vec![controller(cx)]);
         control_plane.files.insert(USERS, users());
+        let left_out = left_out(version, cx.scheduling).join(",");
+        control_plane.files.insert(LEFT_OUT, left_out);
         let configuration = configuration(version, cx);
         match cx.store {
             // It takes the endpoint from this file alone, and tells its kine on a command line inside the
@@ -123,24 +132,24 @@ impl Distro for K0s {
 /// Its container.
 const NAME: &str = "k0s";
 
-fn controller(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container {
+fn controller(cx: &ControlPlaneContext<'_>) -> Container {
+    let command = [
+        "/bin/sh",
+        "-c",
+        SCRIPT,
+        "k0s",
+        "controller",
+        "--config=/etc/k0s/k0s.yaml",
+        "--disable-components=$(DISABLED_COMPONENTS)",
+    ];
+    let mut file_environment = BTreeMap::from([("DISABLED_COMPONENTS", LEFT_OUT)]);
+    let mut secret_environment = BTreeMap::new();
     let configuration = match cx.store {
-        Some(Datastore::External(_)) => Volume::Secrets,
-        _ => Volume::Config,
+        Some(Datastore::External(_)) => &mut secret_environment,
+        _ => &mut file_environment,
     };
-    let command = ["/bin/sh", "-c", SCRIPT, "k0s", "controller"];
-    let mut command: Vec<_> = command.map(str::to_owned).into();
-    command.extend([
-        format!("--config={}/{CONFIG}", configuration.path()),
-        format!(
-            "--disable-components={}",
-            left_out(version, cx.scheduling).join(",")
-        ),
-    ]);
+    configuration.insert("CONFIGURATION", CONFIG);
     let mut mounts = Volume::OF_API_SERVERS.to_vec();
-    if configuration == Volume::Secrets {
-        mounts.push(Volume::Secrets.mount());
-    }
     mounts.extend([
         // The programs that it unpacks beside it need not be in memory twice.
         Mount {
@@ -160,9 +169,10 @@ fn controller(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Conta
     Container {
         name: NAME,
         image: Component::K0s,
-        command,
+        command: command.map(str::to_owned).into(),
         environment: BTreeMap::new(),
-        secret_environment: BTreeMap::new(),
+        file_environment,
+        secret_environment,
         pod_name: None,
         is_asked: false,
         mounts,
@@ -195,11 +205,12 @@ fn left_out(version: KubernetesVersion, scheduling: Scheduling) -> Vec<&'static 
 }
 
 fn configuration(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> String {
-    let settings = controllers::settings(version, cx.scheduling, cx.replicas);
-    let controllers: serde_json::Map<_, _> = settings
-        .into_iter()
+    let settings = controllers::settings(cx.replicas);
+    let mut controllers: serde_json::Map<_, _> = settings
         .map(|(name, value)| (name.to_owned(), Value::from(value)))
         .collect();
+    let selection = controllers::selection(version, cx.scheduling);
+    controllers.insert(controllers::SETTING.to_owned(), selection.into());
     let storage = match cx.store {
         None | Some(Datastore::Kine) => json!({ "type": "kine" }),
         Some(Datastore::Etcd) => json!({ "type": "etcd" }),

@@ -72,7 +72,9 @@ impl Distro for K3s {
         version: KubernetesVersion,
         cx: &ControlPlaneContext<'_>,
     ) -> ControlPlane {
-        let mut control_plane = ControlPlane::of(vec![server(version, cx)]);
+        let mut control_plane = ControlPlane::of(vec![server(cx)]);
+        let selection = controllers::selection(version, cx.scheduling);
+        control_plane.files.insert(controllers::FILE, selection);
         if let Some(Datastore::External(endpoint)) = cx.store {
             control_plane.keep_in(endpoint, NAME);
         }
@@ -91,7 +93,7 @@ impl Distro for K3s {
 /// Its container.
 const NAME: &str = "k3s";
 
-fn server(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container {
+fn server(cx: &ControlPlaneContext<'_>) -> Container {
     let mut command: Vec<_> = ["/bin/sh", "-c", SCRIPT, "k3s", "server"]
         .iter()
         .chain(FLAGS)
@@ -116,7 +118,10 @@ fn server(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container
             secret_environment.insert("K3S_DATASTORE_ENDPOINT", store::ENDPOINT);
         }
     }
-    let settings = controllers::settings(version, cx.scheduling, cx.replicas).into_iter();
+    let settings = controllers::settings(cx.replicas);
+    let settings = [(controllers::SETTING, controllers::VALUE)]
+        .into_iter()
+        .chain(settings);
     command.extend(
         settings.map(|(name, value)| format!("--kube-controller-manager-arg={name}={value}")),
     );
@@ -126,6 +131,7 @@ fn server(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container
         image: Component::K3s,
         command,
         environment: BTreeMap::new(),
+        file_environment: controllers::environment(),
         secret_environment,
         pod_name: None,
         is_asked: false,

@@ -34,13 +34,15 @@ impl Distro for K8s {
         let mut containers = vec![
             store::container(cx.store, cx.replicas),
             apiserver(cx),
-            controller_manager(version, cx),
+            controller_manager(cx),
         ];
         if cx.scheduling == Scheduling::Virtual {
             containers.push(scheduler::container());
         }
         let mut control_plane = ControlPlane::of(containers);
         control_plane.replicas = cx.replicas.count;
+        let selection = controllers::selection(version, cx.scheduling);
+        control_plane.files.insert(controllers::FILE, selection);
         if let Some(Datastore::External(endpoint)) = cx.store {
             control_plane.keep_in(endpoint, store::KINE);
         }
@@ -102,6 +104,7 @@ fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
         image: Component::KubeApiserver,
         command,
         environment: BTreeMap::new(),
+        file_environment: BTreeMap::new(),
         secret_environment: BTreeMap::new(),
         pod_name: None,
         is_asked: cx.replicas.are_several(),
@@ -114,7 +117,7 @@ fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
     }
 }
 
-fn controller_manager(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> Container {
+fn controller_manager(cx: &ControlPlaneContext<'_>) -> Container {
     let mut command = command(
         "kube-controller-manager",
         &[
@@ -126,13 +129,17 @@ fn controller_manager(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) 
             "--secure-port=0",
         ],
     );
-    let settings = controllers::settings(version, cx.scheduling, cx.replicas).into_iter();
+    let settings = controllers::settings(cx.replicas);
+    let settings = [(controllers::SETTING, controllers::VALUE)]
+        .into_iter()
+        .chain(settings);
     command.extend(settings.map(|(name, value)| format!("--{name}={value}")));
     Container {
         name: "kube-controller-manager",
         image: Component::KubeControllerManager,
         command,
         environment: BTreeMap::new(),
+        file_environment: controllers::environment(),
         secret_environment: BTreeMap::new(),
         pod_name: None,
         is_asked: false,

@@ -22,6 +22,7 @@ pub(super) fn container() -> Container {
             ],
         ),
         environment: BTreeMap::new(),
+        file_environment: BTreeMap::new(),
         secret_environment: BTreeMap::new(),
         pod_name: None,
         is_asked: false,

@@ -143,6 +143,7 @@ fn program(
         image,
         command: words.map(|&word| word.to_owned()).collect(),
         environment: BTreeMap::new(),
+        file_environment: BTreeMap::new(),
         secret_environment: BTreeMap::new(),
         pod_name: None,
         is_asked: false,

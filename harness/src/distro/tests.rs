@@ -182,15 +182,7 @@ fn a_database_outside_is_told_to_those_who_need_it() {
         let cx = with_store(DatastoreKind::External);
         let control_plane = distro.control_plane(version(34), &cx);
         let container = &control_plane.containers[0];
-        let variables = container.secret_environment.values();
-        let files = container
-            .mounts
-            .iter()
-            .filter(|mount| mount.volume == Volume::Secrets);
-        assert_eq!(variables.count() + files.count(), 1, "{distro:?}");
-        for name in container.secret_environment.values() {
-            assert!(control_plane.secrets.contains_key(name), "{distro:?}");
-        }
+        assert_eq!(container.secret_environment.len(), 1, "{distro:?}");
         let told = control_plane.secrets.values();
         assert!(
             told.into_iter()
@@ -308,10 +300,49 @@ fn every_configuration_that_is_named_exists() {
 }
 
 #[test]
-fn every_secret_file_that_is_named_exists() {
-    check_files("/secrets/", |control_plane, file| {
-        control_plane.secrets.contains_key(file)
-    });
+fn every_variable_that_is_named_has_a_value() {
+    for (name, control_plane) in descriptions() {
+        for container in &control_plane.containers {
+            for file in container.file_environment.values() {
+                assert!(control_plane.files.contains_key(file), "{name}: {file}");
+            }
+            for secret in container.secret_environment.values() {
+                assert!(
+                    control_plane.secrets.contains_key(secret),
+                    "{name}: {secret}"
+                );
+            }
+            let words = container.command.iter();
+            for variable in words.flat_map(|word| referenced(word)) {
+                let is_known = container.environment.contains_key(variable)
+                    || container.file_environment.contains_key(variable)
+                    || container.pod_name == Some(variable);
+                assert!(is_known, "{name}: {variable}");
+            }
+        }
+    }
+}
+
+/// The variables that the host puts into a word of a command line.
+fn referenced(word: &str) -> impl Iterator<Item = &str> {
+    let parts = word.split("$(").skip(1);
+    parts.filter_map(|part| part.split_once(')').map(|(name, _)| name))
+}
+
+/// Of a container that runs only the image can be exchanged, and what it reads when it starts again.
+#[test]
+fn versions_differ_in_nothing_but_what_is_read_at_a_start() {
+    for distro in all() {
+        for scheduling in [Scheduling::Host, Scheduling::Virtual] {
+            let containers = |minor| {
+                let control_plane = distro.control_plane(version(minor), &context(scheduling));
+                control_plane.containers
+            };
+            for minor in MINORS {
+                assert_eq!(containers(minor), containers(34), "{distro:?} 1.{minor}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -36,25 +36,29 @@ pub struct ContainerFailure {
     pub log: String,
 }
 
-/// How often the containers of a pod were restarted, by their names.
+/// How often the containers of pods were restarted, by the uids of the pods and their own names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Restarts(BTreeMap<String, i32>);
+pub(super) struct Restarts(BTreeMap<(Option<String>, String), i32>);
 
 impl Restarts {
-    /// Those of a pod so far.
-    pub(super) fn of(pod: &Pod) -> Self {
-        let status = pod.status.as_ref();
-        let statuses = status.and_then(|status| status.container_statuses.as_ref());
-        let restarts = statuses
-            .into_iter()
-            .flatten()
-            .map(|status| (status.name.clone(), status.restart_count));
+    /// Those of these pods so far.
+    pub(super) fn of(pods: &[Pod]) -> Self {
+        let restarts = pods.iter().flat_map(|pod| {
+            let status = pod.status.as_ref();
+            let statuses = status.and_then(|status| status.container_statuses.as_ref());
+            let of_pod = |status: &ContainerStatus| (key(pod, status), status.restart_count);
+            statuses.into_iter().flatten().map(of_pod)
+        });
         Self(restarts.collect())
     }
 
-    fn by(&self, status: &ContainerStatus) -> i32 {
-        self.0.get(&status.name).copied().unwrap_or_default()
+    fn by(&self, pod: &Pod, status: &ContainerStatus) -> i32 {
+        self.0.get(&key(pod, status)).copied().unwrap_or_default()
     }
+}
+
+fn key(pod: &Pod, status: &ContainerStatus) -> (Option<String>, String) {
+    (pod.metadata.uid.clone(), status.name.clone())
 }
 
 impl ContainerFailure {
@@ -69,7 +73,7 @@ impl ContainerFailure {
             });
         }
         let mut statuses = status.container_statuses.iter().flatten();
-        statuses.find_map(|status| container(status, before.by(status)))
+        statuses.find_map(|status| container(status, before.by(pod, status)))
     }
 
     /// The same with the end of a log, when the host told nothing itself.
@@ -244,11 +248,16 @@ mod tests {
             pod(&status(restarts, &state, &killed))
         };
         let running = json!({ "running": {} });
-        let before = Restarts::of(&seen(4, running.clone()));
+        let before = Restarts::of(&[seen(4, running.clone())]);
         let failure = |pod: &Pod| ContainerFailure::since(&before, pod);
         assert_eq!(failure(&seen(4, running.clone())), None);
         let again = failure(&seen(5, running)).unwrap();
         assert_eq!(again.state, "OOMKilled with exit code 137, restarted once");
+
+        // What one pod went through says nothing of another one.
+        let mut other = seen(4, json!({ "running": {} }));
+        other.metadata.uid = Some("other".to_owned());
+        assert!(failure(&other).is_some());
     }
 
     #[test]

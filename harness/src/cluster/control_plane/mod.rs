@@ -9,5 +9,5 @@ mod watch;
 
 pub use failure::ContainerFailure;
 pub(super) use ready::{account_exists, api_ready, repeat, syncers_ready};
-pub(super) use version::check_version;
+pub(super) use version::{check_version, check_version_at};
 pub(super) use watch::Watch;

@@ -70,11 +70,11 @@ impl Watch {
         }
     }
 
-    /// The same for a pod that runs: what happened to its containers before is over.
+    /// The same for pods that run: what happened to their containers before is over.
     #[must_use]
-    pub(in crate::cluster) fn after(self, pod: Option<&Pod>) -> Self {
+    pub(in crate::cluster) fn after(self, pods: &[Pod]) -> Self {
         Self {
-            before: pod.map_or_else(Restarts::default, Restarts::of),
+            before: Restarts::of(pods),
             ..self
         }
     }

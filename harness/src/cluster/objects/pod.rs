@@ -6,12 +6,13 @@ use k8s_openapi::{
     api::{
         apps::v1::{StatefulSet, StatefulSetSpec},
         core::v1::{
-            Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort,
-            DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar,
-            EnvVarSource, KeyToPath, ObjectFieldSelector, PodSecurityContext, PodSpec,
-            PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-            SecretKeySelector, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection,
-            Volume as PodVolume, VolumeMount, VolumeProjection,
+            Capabilities, ConfigMapKeySelector, ConfigMapProjection, ConfigMapVolumeSource,
+            Container, ContainerPort, DownwardAPIProjection, DownwardAPIVolumeFile,
+            EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, ObjectFieldSelector,
+            PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
+            ResourceRequirements, SeccompProfile, SecretKeySelector, SecretVolumeSource,
+            SecurityContext, ServiceAccountTokenProjection, Volume as PodVolume, VolumeMount,
+            VolumeProjection,
         },
     },
     apimachinery::pkg::{
@@ -123,6 +124,18 @@ fn described(
         value: Some(value.clone()),
         ..EnvVar::default()
     });
+    let file = container.file_environment.iter().map(|(name, key)| EnvVar {
+        name: (*name).to_owned(),
+        value_from: Some(EnvVarSource {
+            config_map_key_ref: Some(ConfigMapKeySelector {
+                name: names.config_map(),
+                key: (*key).to_owned(),
+                ..ConfigMapKeySelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    });
     let secret = container
         .secret_environment
         .iter()
@@ -149,7 +162,7 @@ fn described(
         }),
         ..EnvVar::default()
     });
-    let environment: Vec<_> = plain.chain(secret).chain(pod_name).collect();
+    let environment: Vec<_> = plain.chain(file).chain(secret).chain(pod_name).collect();
     Container {
         command: Some(container.command.clone()),
         env: (!environment.is_empty()).then_some(environment),
@@ -272,10 +285,6 @@ fn volumes(names: &Names, control_plane: &ControlPlane) -> Vec<PodVolume> {
     ];
     if !control_plane.is_several() {
         volumes.insert(3, memory(Volume::Data));
-    }
-    let mut mounts = control_plane.containers.iter().flat_map(|c| &c.mounts);
-    if mounts.any(|mount| mount.volume == Volume::Secrets) {
-        volumes.push(secret(Volume::Secrets, names.secrets()));
     }
     volumes
 }

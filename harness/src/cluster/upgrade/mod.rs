@@ -15,12 +15,14 @@ pub use error::UpgradeError;
 pub use route::Refusal;
 
 use self::{
-    exchange::{Exchange, Program},
+    exchange::{Exchange, Program, name_of},
     route::Route,
 };
 use super::{
     VirtualCluster,
-    control_plane::{Watch, account_exists, api_ready, check_version, syncers_ready},
+    control_plane::{
+        Watch, account_exists, api_ready, check_version, check_version_at, syncers_ready,
+    },
     error::{Cause, Failure, Step},
     objects,
     phases::Phases,
@@ -36,7 +38,7 @@ use crate::{
     version::{KubernetesVersion, VersionRequest},
 };
 
-/// How long an upgrade may take once its images are on this machine, also on a busy one.
+/// How long the upgrade of a pod may take once its images are on this machine, also on a busy one.
 const UPGRADE: Duration = Duration::from_mins(3);
 
 /// How an upgrade went.
@@ -62,8 +64,9 @@ struct Climb<'a> {
 impl VirtualCluster {
     /// Takes it to another Kubernetes version while it runs: `"1.35"`, a [`VersionRequest`] or a
     /// [`KubernetesVersion`]. Its objects, its pods, its address and its credentials stay; its API server is
-    /// away for some seconds, so watches end and requests may have to be repeated. The upgrade of a cluster
-    /// that has the version already does nothing, and one that failed half-way may be asked for again.
+    /// away for some seconds, so watches end and requests may have to be repeated; of several API servers one
+    /// at a time is away. The upgrade of a cluster that has the version already does nothing, and one that
+    /// failed half-way may be asked for again.
     ///
     /// A state that was saved before is of the older version; save it again before the next reset.
     ///
@@ -136,14 +139,14 @@ impl VirtualCluster {
 impl Climb<'_> {
     async fn run(&self) -> Result<(), Failure> {
         let programs = self.programs().await?;
-        let deadline = Deadline::after("an upgrade", UPGRADE);
+        let replicas = self.control_plane.replicas;
+        let deadline = Deadline::after("an upgrade", UPGRADE * replicas.into());
         let host = self.cluster.on_host();
         let exchange = Exchange::new(&host, self.cluster.names());
         let announced = within(deadline, exchange.announce(&programs)).await;
         announced.map_err(Failure::at(Step::Objects))?;
         for (index, program) in programs.iter().enumerate() {
-            let pods = within(deadline, exchange.pods()).await;
-            for pod in pods.map_err(Failure::at(Step::Objects))? {
+            for pod in self.cluster.names().replicas(replicas).names() {
                 let exchanged = self.exchange(&exchange, &pod, program, deadline).await;
                 exchanged.map_err(Failure::at(Step::ControlPlane))?;
             }
@@ -169,10 +172,8 @@ impl Climb<'_> {
         let loaded = self.cluster.host().load(&archives).await;
         loaded.map_err(Failure::at(Step::Images))?;
         let programs = programs.into_iter().filter_map(|container| {
-            Some(Program {
-                container: container.name,
-                image: references.get(&container.image)?.clone(),
-            })
+            let image = references.get(&container.image)?.clone();
+            Some(Program::of(container, image, self.control_plane))
         });
         Ok(programs.collect())
     }
@@ -180,21 +181,34 @@ impl Climb<'_> {
     async fn exchange(
         &self,
         exchange: &Exchange<'_>,
-        pod: &Pod,
+        pod: &str,
         program: &Program,
         deadline: Deadline,
     ) -> Result<(), Cause> {
+        let mut pods = within(deadline, exchange.pods()).await?;
+        if self.control_plane.is_several() {
+            let seen = Sightings::default();
+            let ready = exchange.all_ready(self.control_plane.replicas, &seen);
+            self.watch(&pods, &seen, deadline, "all pods", ready)
+                .await?;
+            pods = within(deadline, exchange.pods()).await?;
+        }
+        // One that was lost in this moment comes back as what was announced.
+        let Some(pod) = pods.iter().find(|found| name_of(found) == pod) else {
+            return Ok(());
+        };
         if program.is_in(pod) {
             return Ok(());
         }
+        within(deadline, exchange.tell(program)).await?;
         within(deadline, exchange.patch(pod, program)).await?;
         let seen = Sightings::default();
         let restarted = exchange.restarted(pod, program.container, &seen);
-        self.watch(Some(pod), &seen, deadline, "the new program", restarted)
+        self.watch(&pods, &seen, deadline, "the new program", restarted)
             .await
     }
 
-    /// Waits for the new API server, and makes sure that it is the new one.
+    /// Waits for the new API server, and makes sure that it is the new one; of several, that all are.
     async fn api_is_back(
         &self,
         exchange: &Exchange<'_>,
@@ -205,10 +219,24 @@ impl Climb<'_> {
         let client = self.cluster.impatient_client()?;
         let seen = Sightings::default();
         let ready = api_ready(&client, self.control_plane.ready_path, &seen);
-        self.watch(pods.first(), &seen, deadline, "the API server", ready)
+        self.watch(&pods, &seen, deadline, "the API server", ready)
             .await?;
         let images = || program.image.clone();
-        within(deadline, check_version(&client, self.to, images)).await
+        within(deadline, check_version(&client, self.to, images)).await?;
+        if self.control_plane.is_several() {
+            let host = self.cluster.on_host();
+            let namespace = self.cluster.namespace();
+            for pod in &pods {
+                let path = format!(
+                    "/api/v1/namespaces/{namespace}/pods/https:{}:{}/proxy/version",
+                    name_of(pod),
+                    self.control_plane.api_port
+                );
+                let check = check_version_at(&host, &path, self.to, images);
+                within(deadline, check).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until objects can be made again and the syncer sees them.
@@ -220,7 +248,7 @@ impl Climb<'_> {
         let client = client.map_err(Failure::at(Step::Account))?;
         let account = account_exists(&client, &seen);
         self.watch(
-            pods.first(),
+            &pods,
             &seen,
             deadline,
             "the default service account",
@@ -231,16 +259,16 @@ impl Climb<'_> {
         let host = self.cluster.on_host();
         let replicas = self.control_plane.replicas;
         let syncer = syncers_ready(&host, self.cluster.names(), replicas, &seen);
-        self.watch(pods.first(), &seen, deadline, "the syncer", syncer)
+        self.watch(&pods, &seen, deadline, "the syncer", syncer)
             .await
             .map_err(Failure::at(Step::Syncer))
     }
 
-    /// Awaits `future` unless a container fails first. What happened to those of `pod` is over: each may
+    /// Awaits `future` unless a container fails first. What happened to those of `pods` is over: each may
     /// have had a restart of its own when the cluster started, and has one for every upgrade.
     async fn watch(
         &self,
-        pod: Option<&Pod>,
+        pods: &[Pod],
         seen: &Sightings,
         deadline: Deadline,
         awaited: &'static str,
@@ -249,7 +277,7 @@ impl Climb<'_> {
         let host = self.cluster.on_host();
         let database = self.control_plane.database.as_ref();
         let watch = Watch::start(host, self.cluster.names(), database, seen.clone());
-        let mut watch = watch.after(pod);
+        let mut watch = watch.after(pods);
         let deadline = deadline.step(awaited, deadline.limit());
         watch.until(deadline, &mut Phases::start(), future).await
     }

@@ -1,6 +1,10 @@
 //! Which version a running cluster can go to. Pure.
 
-use std::{cmp::Ordering, fmt};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crate::{
     asset::Catalogue,
@@ -16,8 +20,6 @@ pub enum Refusal {
     Older,
     /// It is more than one minor away.
     SkipsMinors,
-    /// Its control plane has several pods.
-    SeveralPods,
     /// Its programs are started in another way, and a pod that runs cannot be told so.
     StartsDifferently {
         /// The container or file that would have to differ.
@@ -44,30 +46,41 @@ pub(super) fn between(from: KubernetesVersion, to: KubernetesVersion) -> Result<
     }
 }
 
-/// Do both descriptions start the same programs in the same way? Then only their images differ.
+/// Do both descriptions start the same programs in the same way? Then they differ in images, and in what
+/// a container reads when it starts again.
 pub(super) fn compare(from: &ControlPlane, to: &ControlPlane) -> Result<(), Refusal> {
-    if to.is_several() {
-        return Err(Refusal::SeveralPods);
-    }
-    if from == to {
-        return Ok(());
-    }
     let containers = from.containers.iter().zip(&to.containers);
     let container = containers
         .filter(|(from, to)| from != to)
         .map(|(from, _)| format!("container {}", from.name))
         .next();
-    let file = || {
-        let differing = from
-            .files
-            .iter()
-            .find(|(name, text)| to.files.get(*name) != Some(text));
-        differing.map(|(name, _)| format!("file {name}"))
-    };
-    let part = container
-        .or_else(file)
-        .unwrap_or_else(|| "the pod".to_owned());
-    Err(Refusal::StartsDifferently { part })
+    let part = container.or_else(|| file_of_a_volume(from, to));
+    let is_another = from.containers.len() != to.containers.len() || rest(from) != rest(to);
+    let part = part.or_else(|| is_another.then(|| "the pod".to_owned()));
+    part.map_or(Ok(()), |part| Err(Refusal::StartsDifferently { part }))
+}
+
+/// A file that differs and is more than the value of a variable: a volume brings it into a pod that runs,
+/// but only after a while.
+fn file_of_a_volume(from: &ControlPlane, to: &ControlPlane) -> Option<String> {
+    let containers = to.containers.iter();
+    let values: BTreeSet<_> = containers
+        .flat_map(|container| container.file_environment.values())
+        .collect();
+    let mut names = from.files.keys().chain(to.files.keys());
+    let differs = |name: &&&str| from.files.get(**name) != to.files.get(**name);
+    let name = names.find(|name| differs(name) && !values.contains(name))?;
+    Some(format!("file {name}"))
+}
+
+/// All but what was compared by itself, and secrets, which are values of variables.
+fn rest(control_plane: &ControlPlane) -> ControlPlane {
+    ControlPlane {
+        containers: Vec::new(),
+        files: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        ..control_plane.clone()
+    }
 }
 
 /// The version that comes next, if there is one.
@@ -81,7 +94,6 @@ impl fmt::Display for Refusal {
         match self {
             Self::Older => f.write_str("Kubernetes does not read what a newer one has stored"),
             Self::SkipsMinors => f.write_str("an upgrade goes one minor at a time"),
-            Self::SeveralPods => f.write_str("only a control plane of one pod is upgraded"),
             Self::StartsDifferently { part } => {
                 write!(
                     f,
@@ -97,7 +109,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::distro::{self, ControlPlaneContext, Replicas, Scheduling};
+    use crate::distro::{self, ControlPlaneContext, Distro, K8s, Replicas, Scheduling};
 
     const ONE: Replicas<'_> = Replicas {
         set: "web",
@@ -125,8 +137,7 @@ mod tests {
         assert_eq!(between(version(from), version(to)), expected);
     }
 
-    #[test]
-    fn only_these_ways_need_programs_to_be_started_differently() {
+    fn described(distro: &dyn Distro, minor: u32) -> ControlPlane {
         let cx = ControlPlaneContext {
             service_range: "10.96.17.0/24".parse().unwrap(),
             domain: "cluster.local",
@@ -135,23 +146,42 @@ mod tests {
             store: None,
             replicas: ONE,
         };
-        let mut refused = Vec::new();
+        distro.control_plane(version(&format!("1.{minor}.0")), &cx)
+    }
+
+    #[test]
+    fn every_distro_goes_from_every_minor_to_the_next() {
         for distro in distro::all() {
             for minor in 31..36 {
-                let at = |minor| distro.control_plane(version(&format!("1.{minor}.0")), &cx);
-                if let Err(reason) = compare(&at(minor), &at(minor + 1)) {
-                    refused.push(format!("{} from 1.{minor}: {reason}", distro.name()));
-                }
+                let (from, to) = (described(*distro, minor), described(*distro, minor + 1));
+                assert_eq!(compare(&from, &to), Ok(()), "{distro:?} 1.{minor}");
             }
         }
-        let kept = "is another there, and a running pod keeps its own";
-        let expected = [
-            format!("k8s from 1.32: container kube-controller-manager {kept}"),
-            format!("k3s from 1.32: container k3s {kept}"),
-            format!("k0s from 1.32: file k0s.yaml {kept}"),
-            format!("k0s from 1.33: container k0s {kept}"),
-        ];
-        assert_eq!(refused, expected);
+    }
+
+    #[track_caller]
+    fn refuses(part: &str, change: impl FnOnce(&mut ControlPlane)) {
+        let from = described(&K8s, 34);
+        let mut to = from.clone();
+        change(&mut to);
+        let part = part.to_owned();
+        let expected = Refusal::StartsDifferently { part };
+        assert_eq!(compare(&from, &to), Err(expected));
+    }
+
+    #[test]
+    fn what_a_running_pod_cannot_be_told_is_named() {
+        refuses("container kube-apiserver", |to| {
+            to.containers[1].command.push("--new".to_owned());
+        });
+        refuses("file egress.yaml", |to| {
+            to.files.insert("egress.yaml", String::new());
+        });
+        refuses("file new.yaml", |to| {
+            to.files.insert("new.yaml", String::new());
+        });
+        refuses("the pod", |to| drop(to.containers.pop()));
+        refuses("the pod", |to| to.api_port = 443);
     }
 
     #[rstest]

@@ -47,23 +47,6 @@ pub struct Phases {
 }
 
 impl Phase {
-    /// All of them, in their usual order.
-    pub const ALL: [Self; 13] = [
-        Self::Room,
-        Self::Images,
-        Self::Namespace,
-        Self::Address,
-        Self::Objects,
-        Self::Scheduled,
-        Self::Containers,
-        Self::Ready,
-        Self::Account,
-        Self::Syncer,
-        Self::Fixtures,
-        Self::Saved,
-        Self::Taken,
-    ];
-
     /// A short name for tables.
     pub fn name(self) -> &'static str {
         match self {

@@ -32,7 +32,7 @@ pub struct Event {
     pub detail: Option<String>,
     /// How it ended, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<Ending>,
 }
 
 /// Kinds of events.
@@ -68,7 +68,7 @@ pub enum Kind {
 /// How something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum Ending {
     /// As it should.
     Passed,
     /// Not as it should.
@@ -127,9 +127,9 @@ impl Event {
     #[must_use]
     pub fn outcome(self, is_good: bool) -> Self {
         let outcome = if is_good {
-            Outcome::Passed
+            Ending::Passed
         } else {
-            Outcome::Failed
+            Ending::Failed
         };
         Self {
             outcome: Some(outcome),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Event, Kind, Outcome, Timeline};
+use super::{Ending, Event, Kind, Timeline};
 
 /// A whole page, in seconds since its first event.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -135,7 +135,7 @@ fn row(test: Option<&str>, process: u32, events: &[&Event], begin: Timestamp) ->
         (None, _) => State::Upkeep,
         (Some(_), None) => State::Unfinished,
         (Some(_), Some(end)) => State::Ended {
-            passed: end.outcome != Some(Outcome::Failed),
+            passed: end.outcome != Some(Ending::Failed),
             seconds: end.seconds.unwrap_or_default(),
         },
     };
@@ -188,7 +188,7 @@ fn bar(event: &Event, begin: Timestamp) -> Bar {
         kind: event.kind,
         name: event.name.clone(),
         text: words.join(", "),
-        failed: event.outcome == Some(Outcome::Failed),
+        failed: event.outcome == Some(Ending::Failed),
         parts: Vec::new(),
     }
 }

@@ -13,7 +13,7 @@ mod record;
 
 pub(crate) use self::record::{of_test, record_start};
 pub use self::{
-    event::{Event, Kind, Outcome},
+    event::{Ending, Event, Kind},
     layout::Totals,
     page::page,
     publish::{PublishError, Published, publish},

@@ -4,7 +4,7 @@ use vcluster_harness::{
     diagnostics::Artifacts,
     settings::Settings,
     testing::{self, Need::NewCluster, TestSpec},
-    timeline::{self, Event, Kind, Outcome, Timeline},
+    timeline::{self, Ending, Event, Kind, Timeline},
 };
 
 use crate::pretend::Pretend;
@@ -22,13 +22,13 @@ fn each_part_of_a_test_is_in_the_time_line_of_its_run() {
     });
     // Other tests of this program write there as well.
     let events = Timeline::read(&root.path().join("latest")).unwrap().events;
-    let mut parts: Vec<(Kind, &str, Option<Outcome>)> = events
+    let mut parts: Vec<(Kind, &str, Option<Ending>)> = events
         .iter()
         .filter(|event| event.test.as_deref() == Some("events timed"))
         .map(|event| (event.kind, event.name.as_str(), event.outcome))
         .collect();
     parts.sort_by_key(|(kind, name, _)| (*kind, *name));
-    let good = Some(Outcome::Passed);
+    let good = Some(Ending::Passed);
     assert_eq!(
         parts,
         [

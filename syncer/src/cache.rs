@@ -85,6 +85,11 @@ impl<K> Cache<K> {
         self.read(|objects| objects.get(key).cloned())
     }
 
+    /// Is there an object at `key`?
+    pub fn contains(&self, key: &ObjectKey) -> bool {
+        self.read(|objects| objects.contains_key(key))
+    }
+
     /// All objects for which `is_wanted` says yes. It must be quick: it holds up the watch.
     pub fn filter(&self, mut is_wanted: impl FnMut(&K) -> bool) -> Vec<Arc<K>> {
         self.read(|objects| {

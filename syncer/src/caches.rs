@@ -103,7 +103,7 @@ impl<K> Default for Pair<K> {
 impl<K> Pair<K> {
     /// Is the virtual object there and its twin not?
     fn waits(&self, key: &ObjectKey, host_key: &ObjectKey) -> bool {
-        self.on_virtual.get(key).is_some() && self.on_host.get(host_key).is_none()
+        self.on_virtual.contains(key) && !self.on_host.contains(host_key)
     }
 }
 
@@ -155,6 +155,20 @@ impl Caches {
         let host = self.pods.on_host.get(host_key)?;
         let identity = metadata::identity(host.as_ref(), &self.names)?;
         self.pods.on_virtual.get(&identity.key)
+    }
+
+    /// Is the object in use and not on the host, or on the host and not in use? Of kinds that go to the
+    /// host because somebody uses them.
+    pub(crate) fn is_misplaced(&self, reference: &Reference) -> bool {
+        let host_key = self.names.host_key(&reference.key);
+        let has_twin = match reference.kind {
+            Kind::ConfigMap => self.config_maps.on_host.contains(&host_key),
+            Kind::Secret => self.secrets.on_host.contains(&host_key),
+            Kind::PersistentVolumeClaim | Kind::ServiceAccount | Kind::PriorityClass => {
+                return false;
+            }
+        };
+        has_twin != self.references.is_referenced(reference)
     }
 
     /// Is the virtual object there, meant for the host, and not there yet?

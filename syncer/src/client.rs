@@ -1,17 +1,27 @@
-//! How API servers are talked to: patiently where something is read, and not for ever.
+//! How API servers are talked to: over one connection each, patiently where something is read, and not
+//! for ever.
 
 use std::{sync::Arc, time::Duration};
 
 use http::{Method, Request, Response};
+use http_body_util::BodyExt;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
 use kube::{
     Client, Config,
-    client::{Body, ClientBuilder, retry::RetryPolicy},
+    client::{Body, ClientBuilder, ConfigExt, DynBody, retry::RetryPolicy},
 };
+use rustls_pki_types::ServerName;
 use tokio::time::Sleep;
 use tower::{
-    BoxError,
+    BoxError, ServiceBuilder, ServiceExt,
     buffer::BufferLayer,
     retry::{Policy, RetryLayer},
+    util::BoxService,
 };
 
 use crate::{metrics::Metrics, silence::Patience, write::Side};
@@ -19,8 +29,20 @@ use crate::{metrics::Metrics, silence::Patience, write::Side};
 /// The longest pause before a question is asked again that a busy server did not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Sends requests and gives answers.
+type Service = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
+
 /// How many requests may wait to be sent.
 const WAITING: usize = 1024;
+
+/// How often a server is asked for a sign of life, and how long that may take. All requests go over one
+/// connection, so one that is dead must not be used for long.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// How much of one answer may wait to be read.
+const WINDOW: u32 = 128 * 1024;
+/// How much of all together: more than all watches may have, so that slow ones never hold up the rest.
+const WINDOWS: u32 = 8 * 1024 * 1024;
 
 /// A client of the API server of `side` that asks a busy one again, and gives up one that is silent.
 ///
@@ -33,12 +55,54 @@ pub fn connect(
 ) -> Result<Client, kube::Error> {
     // It would also repeat writes, of what may not be wanted any more, and for a quarter of an hour.
     config.default_retry = false;
-    let client = ClientBuilder::try_from(config)?
+    let client = multiplexed(config)?
         .with_layer(&Patience::new(side, metrics))
         // What is asked again is asked through a copy.
         .with_layer(&BufferLayer::new(WAITING))
         .with_layer(&RetryLayer::new(Questions::new()));
     Ok(client.build())
+}
+
+/// As [`ClientBuilder::try_from`] makes it, which only knows HTTP/1: with that, each of a hundred requests
+/// at a time has a connection of its own, and both sides spend more on those than on the requests.
+fn multiplexed(config: Config) -> Result<ClientBuilder<Service>, kube::Error> {
+    if config.proxy_url.is_some() {
+        return ClientBuilder::try_from(config);
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let mut tls = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = ServerName::try_from(name.clone())
+            .map_err(|error| kube::Error::Service(error.into()))?;
+        tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let mut connector = TimeoutConnector::new(tls.enable_all_versions().wrap_connector(tcp));
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    let client = legacy::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_initial_stream_window_size(WINDOW)
+        .http2_initial_connection_window_size(WINDOWS)
+        .http2_keep_alive_interval(SIGN_OF_LIFE)
+        .http2_keep_alive_timeout(SIGN_OF_LIFE)
+        .build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(client)
+        .map_response(|answer: Response<_>| {
+            answer.map(|body| Box::new(BodyExt::map_err(body, BoxError::from)) as Box<DynBody>)
+        })
+        .boxed();
+    Ok(ClientBuilder::new(service, config.default_namespace))
 }
 
 /// Repeats questions that a server was too busy for, when it says or a little later each time. Writes
@@ -71,5 +135,113 @@ impl<Answer> Policy<Request<Body>, Response<Answer>, BoxError> for Questions {
             return None;
         }
         Policy::<Request<Body>, Response<Answer>, BoxError>::clone_request(&mut self.0, request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc, Once,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use futures::future::try_join_all;
+    use http_body_util::Empty;
+    use hyper::{
+        body::{Bytes, Incoming},
+        service::service_fn,
+    };
+    use hyper_util::{rt::TokioIo, server::conn::auto};
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::ServerConfig;
+    use rustls_pki_types::PrivatePkcs8KeyDer;
+    use tokio::{net::TcpListener, sync::Barrier, task::JoinSet};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// How many requests there are at a time.
+    const REQUESTS: usize = 50;
+
+    /// A server that speaks what API servers do, and answers when it has all requests.
+    struct Server {
+        config: Config,
+        /// How many there were that a request came over.
+        connections: Arc<AtomicUsize>,
+        _tasks: JoinSet<()>,
+    }
+
+    async fn server() -> Server {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            )
+            .unwrap();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let mut config = Config::new(url.parse().unwrap());
+        config.root_cert = Some(vec![certificate.der().to_vec()]);
+
+        let connections = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&connections);
+        let barrier = Arc::new(Barrier::new(REQUESTS));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut open = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, barrier) = (acceptor.clone(), Arc::clone(&barrier));
+                let counter = Arc::clone(&counter);
+                open.spawn(async move {
+                    // Several may be begun until the first one says what it can do.
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let first = Arc::new(Once::new());
+                    let service = service_fn(move |_: Request<Incoming>| {
+                        first.call_once(|| {
+                            counter.fetch_add(1, Ordering::SeqCst);
+                        });
+                        let barrier = Arc::clone(&barrier);
+                        async move {
+                            barrier.wait().await;
+                            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                        }
+                    });
+                    let server = auto::Builder::new(TokioExecutor::new());
+                    drop(server.serve_connection(TokioIo::new(stream), service).await);
+                });
+            }
+        });
+        Server {
+            config,
+            connections,
+            _tasks: tasks,
+        }
+    }
+
+    #[tokio::test]
+    async fn many_requests_at_a_time_share_a_connection() {
+        let server = server().await;
+        let client = connect(server.config, Side::Host, &Arc::default()).unwrap();
+        let requests = (0..REQUESTS).map(|_| {
+            let request = Request::post("/api/v1/pods").body(Body::empty()).unwrap();
+            client.send(request)
+        });
+        try_join_all(requests).await.unwrap();
+        assert_eq!(server.connections.load(Ordering::SeqCst), 1);
     }
 }

@@ -97,8 +97,8 @@ impl Controllers {
 
     fn connect(&self, clusters: &Arc<Clusters>) {
         let caches = &clusters.caches;
-        self.wake_used::<Pods>(&caches.pods.on_virtual);
-        self.wake_used::<Ingresses>(&caches.ingresses.on_virtual);
+        self.wake_used::<Pods>(clusters, &caches.pods.on_virtual);
+        self.wake_used::<Ingresses>(clusters, &caches.ingresses.on_virtual);
         self.wake_referrers(clusters, &caches.config_maps, Kind::ConfigMap);
         self.wake_referrers(clusters, &caches.secrets, Kind::Secret);
         self.wake_referrers(clusters, &caches.claims, Kind::PersistentVolumeClaim);
@@ -110,13 +110,18 @@ impl Controllers {
         self.wake_endpoints_of_pods(clusters);
     }
 
-    /// An object that comes or goes puts config maps and secrets into use or out of it.
-    fn wake_used<R: ResourceSyncer>(&self, users: &Cache<R::Object>) {
+    /// An object that comes or goes puts config maps and secrets into use or out of it. Most are in use
+    /// already, and on the host.
+    fn wake_used<R: ResourceSyncer>(&self, clusters: &Arc<Clusters>, users: &Cache<R::Object>) {
         let (config_maps, secrets) = (
             Arc::downgrade(&self.config_maps),
             Arc::downgrade(&self.secrets),
         );
+        let weak = Arc::downgrade(clusters);
         users.subscribe(move |change| {
+            let Some(clusters) = weak.upgrade() else {
+                return;
+            };
             let references = |object: &Option<Arc<R::Object>>| {
                 object.as_deref().map(R::references).unwrap_or_default()
             };
@@ -125,7 +130,9 @@ impl Controllers {
                 .iter()
                 .filter(|reference| !after.contains(reference))
                 .chain(after.iter().filter(|reference| !before.contains(reference)));
-            for Reference { kind, key } in changed.cloned() {
+            // Changes of a twin wake its pair as well, so one that is on its way is not missed.
+            let misplaced = |it: &&Reference| clusters.caches.is_misplaced(it);
+            for Reference { kind, key } in changed.filter(misplaced).cloned() {
                 match kind {
                     Kind::ConfigMap => config_maps.upgrade().map(|maps| maps.wake(key)),
                     Kind::Secret => secrets.upgrade().map(|secrets| secrets.wake(key)),

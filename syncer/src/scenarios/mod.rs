@@ -18,5 +18,6 @@ mod restart;
 mod scheduling;
 mod services;
 mod storage;
+mod thrift;
 mod trouble;
 mod world;

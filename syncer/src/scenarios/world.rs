@@ -115,6 +115,15 @@ impl World {
         self.on_virtual.writes() + self.on_host.writes()
     }
 
+    /// How often the controller of `kind` had an object to look at.
+    pub(super) fn turns(&self, kind: &str) -> u64 {
+        let syncer = self.syncer.as_ref().expect("the syncer runs");
+        let text = syncer.clusters().metrics.render();
+        let series = format!("vcluster_syncer_reconcile_seconds_count{{controller=\"{kind}\"}} ");
+        let count = text.lines().find_map(|line| line.strip_prefix(&series));
+        count.map_or(0, |count| count.parse().unwrap())
+    }
+
     /// Waits until the tenant is told of trouble.
     pub(super) async fn warning(&self) -> Event {
         self.on_virtual

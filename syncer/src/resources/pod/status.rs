@@ -77,12 +77,21 @@ fn merged(
             .find(|other| other.type_ == condition.type_)
         {
             Some(other) if is_gate(object, &condition.type_) => *other = condition.clone(),
+            Some(other) if waits_at_gates(other) && waits_at_gates(condition) => {
+                other.last_transition_time = condition.last_transition_time.clone();
+            }
             Some(_) => {}
             None if HOSTS_CONDITIONS.contains(&condition.type_.as_str()) => {}
             None => merged.push(condition.clone()),
         }
     }
     Some(merged)
+}
+
+/// Does the condition say that no scheduler may look at the pod yet? An API server says that itself of a
+/// new pod, and since when: no news, and not worth a write for each of them.
+fn waits_at_gates(condition: &PodCondition) -> bool {
+    condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("SchedulingGated")
 }
 
 /// Is this condition a readiness gate of the pod, which the tenant sets?
@@ -181,6 +190,19 @@ mod tests {
             {"type": "DisruptionTarget", "status": "True"},
         ]);
         assert_eq!(shown(host, own)["conditions"], expected);
+    }
+
+    #[test]
+    fn since_when_a_pod_waits_at_its_gates_is_no_news() {
+        let waiting = |second: u8| {
+            let since = format!("2026-11-21T21:19:{second:02}Z");
+            json!({"conditions": [{"type": "PodScheduled", "status": "False",
+                "reason": "SchedulingGated", "lastTransitionTime": since}]})
+        };
+        assert_eq!(shown(waiting(29), waiting(28)), waiting(28));
+        let host = json!({"conditions": [{"type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable", "lastTransitionTime": "2026-11-21T21:19:29Z"}]});
+        assert_eq!(shown(host.clone(), waiting(28)), host);
     }
 
     #[test]

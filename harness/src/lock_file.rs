@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
+    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
@@ -33,6 +34,12 @@ pub(crate) fn try_alone(file: &File) -> io::Result<bool> {
 /// Takes the lock together with others who share it; false while somebody has it alone.
 pub(crate) fn try_shared(file: &File) -> io::Result<bool> {
     is_taken(file.try_lock_shared())
+}
+
+/// Is it still the file that others find there?
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let both = (file.metadata(), fs::metadata(path));
+    matches!(both, (Ok(one), Ok(other)) if (one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 fn is_taken(attempt: Result<(), TryLockError>) -> io::Result<bool> {
@@ -66,6 +73,18 @@ mod tests {
         assert!(try_shared(&first).unwrap() && try_shared(&second).unwrap());
         drop(first);
         assert!(alone(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_not_where_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("one.lock");
+        let file = open(&path).unwrap();
+        assert!(is_at(&file, &path));
+        fs::remove_file(&path).unwrap();
+        assert!(!is_at(&file, &path));
+        let other = open(&path).unwrap();
+        assert!(!is_at(&file, &path) && is_at(&other, &path));
     }
 
     #[test]

@@ -127,6 +127,7 @@ async fn begin(
             namespace: namespace.to_owned(),
         });
     };
+    tracing::debug!(namespace, "deleting");
     // The namespace first: nothing new appears in one that ends. Only this one, not a successor.
     let this = DeleteParams::background().preconditions(preconditions);
     let namespaces: Api<Namespace> = Api::all(host.clone());

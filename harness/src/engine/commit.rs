@@ -13,7 +13,11 @@ use bollard::{
 use futures::TryStreamExt as _;
 use tokio_util::codec::{BytesCodec, FramedRead};
 
-use super::{Engine, Error, images::failed};
+use super::{
+    Engine, Error,
+    images::{TRANSFER, failed},
+    whole,
+};
 use crate::asset::StoreError;
 
 /// An image made by running a container once and keeping what it leaves.
@@ -153,13 +157,14 @@ impl Engine {
             .stderr(true)
             .tail("40")
             .build();
-        let lines: Vec<_> = self
-            .patient()
-            .logs(container, Some(options))
+        let docker = self.patient();
+        let lines = docker.logs(container, Some(options));
+        let lines = lines
             .map_ok(|line| line.to_string())
-            .try_collect()
-            .await
-            .map_err(failed("read the logs of", container))?;
-        Ok(lines.concat())
+            .try_collect::<Vec<_>>();
+        let lines = whole(TRANSFER, lines).await;
+        Ok(lines
+            .map_err(failed("read the logs of", container))?
+            .concat())
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::{API_DEFAULT_VERSION, Docker, errors::Error as DockerError};
 
 use super::{
     Error,
@@ -19,7 +19,16 @@ use crate::{
 
 /// How long one request may take until its answer begins. Starting a container takes seconds, on a machine
 /// that swaps a minute.
-pub(super) const REQUEST: Duration = Duration::from_mins(2);
+pub(crate) const REQUEST: Duration = Duration::from_mins(2);
+
+/// The whole of an answer that comes in parts: the client's own limit is for its beginning alone.
+pub(crate) async fn whole<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, DockerError>>,
+) -> Result<T, DockerError> {
+    let ended = tokio::time::timeout(limit, answer).await;
+    ended.unwrap_or(Err(DockerError::RequestTimeoutError))
+}
 
 /// An engine that has not said a word by then hangs.
 const FIRST_WORD: Duration = Duration::from_secs(10);

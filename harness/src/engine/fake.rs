@@ -2,9 +2,14 @@
 
 use std::{convert::Infallible, path::Path, sync::Arc};
 
+use futures::{StreamExt as _, future, stream};
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::{body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    body::{Bytes, Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixListener;
 
@@ -13,6 +18,8 @@ use tokio::net::UnixListener;
 pub(crate) enum Answer {
     /// A status and a body.
     Says(u16, &'static str),
+    /// It says this and does not end.
+    Begins(&'static str),
     /// It accepts the request, and that is all.
     Never,
 }
@@ -29,6 +36,7 @@ pub(crate) fn start(
         async move {
             match answer {
                 Answer::Says(status, text) => say(StatusCode::from_u16(status).unwrap(), text),
+                Answer::Begins(text) => begin(text),
                 Answer::Never => std::future::pending().await,
             }
         }
@@ -41,7 +49,7 @@ pub(crate) fn serve<F>(
     answer: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
 ) -> String
 where
-    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    F: Future<Output = Said> + Send + 'static,
 {
     let socket = directory.join("engine.sock");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -58,8 +66,17 @@ where
     format!("unix://{}", socket.display())
 }
 
+/// What such an engine says.
+pub(crate) type Said = Response<BoxBody<Bytes, Infallible>>;
+
 /// An answer with a text.
-pub(crate) fn say(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    let body = Full::new(Bytes::from(text.to_owned()));
+pub(crate) fn say(status: StatusCode, text: &str) -> Said {
+    let body = Full::new(Bytes::from(text.to_owned())).boxed();
     Response::builder().status(status).body(body).unwrap()
+}
+
+fn begin(text: &'static str) -> Said {
+    let first = stream::once(future::ready(Ok(Frame::data(Bytes::from(text)))));
+    let body = StreamBody::new(first.chain(stream::pending()));
+    Response::new(BodyExt::boxed(body))
 }

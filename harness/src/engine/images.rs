@@ -14,7 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::codec::{BytesCodec, FramedRead};
 
-use super::{Engine, Error};
+use super::{Engine, Error, whole};
 use crate::{asset::StoreError, progress::Progress};
 
 /// A whole node image is loaded in seconds; a slow disk may need minutes.
@@ -147,12 +147,13 @@ impl Engine {
         let content = FramedRead::with_capacity(file, BytesCodec::new(), 1 << 20)
             .map_ok(tokio_util::bytes::BytesMut::freeze);
         let options = ImportImageOptionsBuilder::new().quiet(true).build();
-        self.patient()
-            .import_image_stream(options, content, None)
-            .try_for_each(|news| async move {
-                tracing::trace!(news = ?news.stream, "load");
-                Ok(())
-            })
+        let docker = self.patient();
+        let loaded = docker.import_image_stream(options, content, None);
+        let loaded = loaded.try_for_each(|news| async move {
+            tracing::trace!(news = ?news.stream, "load");
+            Ok(())
+        });
+        whole(TRANSFER, loaded)
             .await
             .map_err(failed("load", archive.display().to_string()))?;
         self.image_id(reference)
@@ -170,9 +171,12 @@ impl Engine {
     pub(crate) async fn save(&self, reference: &str, archive: &Path) -> Result<(), Error> {
         let write = || StoreError::io("write", archive);
         let mut file = tokio::fs::File::create(archive).await.map_err(write())?;
-        let mut content = Box::pin(self.patient().export_image(reference));
-        while let Some(chunk) = content.next().await {
-            let chunk = chunk.map_err(failed("save", reference))?;
+        let docker = self.patient();
+        let mut content = Box::pin(docker.export_image(reference));
+        while let Some(chunk) = whole(TRANSFER, content.try_next())
+            .await
+            .map_err(failed("save", reference))?
+        {
             file.write_all(&chunk).await.map_err(write())?;
         }
         file.flush().await.map_err(write())?;

@@ -12,4 +12,5 @@ mod images;
 
 pub(crate) use commit::{Commit, MAKES_IMAGE};
 pub use connection::Engine;
+pub(crate) use connection::{REQUEST, whole};
 pub use error::Error;

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::preflight::Finding;
 use crate::engine;
 
 /// A host could not be found, made, reached or used.
@@ -23,6 +24,14 @@ pub enum Error {
         /// The engine's answer.
         #[source]
         source: bollard::errors::Error,
+    },
+    /// What a look at the machine found before anything was made.
+    #[error("host {host} cannot run on this machine:{}", listed(.faults))]
+    Unfit {
+        /// The host.
+        host: String,
+        /// What is wrong, and what to do about it.
+        faults: Vec<Finding>,
     },
     /// The node image is not in the engine.
     #[error("the node image {image} is not in the Docker engine; run `cargo vcluster doctor`")]
@@ -103,7 +112,7 @@ pub enum Error {
     /// The host's container is there but not running.
     #[error(
         "the container {container} of the host is not running ({state}): it, or the engine, was \
-         stopped while it was in use; the next run starts it again"
+         stopped while it was in use; the next run brings it up again"
     )]
     NotRunning {
         /// The container.
@@ -269,6 +278,20 @@ pub enum Error {
         /// What the node has under this name.
         found: String,
     },
+    /// A node's disk has no room left for an image.
+    #[error(
+        "no space left on node {node} for image {image}: the disk of the Docker engine is full; free \
+         some (`cargo vcluster prune`, `docker system prune`)"
+    )]
+    NodeFull {
+        /// The node.
+        node: String,
+        /// The image.
+        image: String,
+        /// What the import said.
+        #[source]
+        source: Box<Error>,
+    },
     /// A lock file could not be used.
     #[error("could not lock {}", .path.display())]
     Lock {
@@ -319,6 +342,12 @@ impl Error {
             source: Box::new(source),
         }
     }
+}
+
+/// Each on lines of its own, with its cure.
+fn listed(findings: &[Finding]) -> String {
+    let told = findings.iter().map(|finding| format!("\n  {finding}"));
+    told.collect()
 }
 
 /// The last lines of a command's output, on lines of their own.

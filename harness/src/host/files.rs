@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 use futures::TryStreamExt as _;
 
 use super::{Error, node::is_not_found};
-use crate::engine::Engine;
+use crate::engine::{Engine, REQUEST, whole};
 
 /// Reads a file; `None` when there is no such file.
 pub(super) async fn read(
@@ -24,13 +24,11 @@ pub(super) async fn read(
     let download = engine
         .docker()
         .download_from_container(container, Some(options));
-    let archive = download
-        .try_fold(Vec::new(), |mut all, part| async move {
-            all.extend_from_slice(&part);
-            Ok(all)
-        })
-        .await;
-    match archive {
+    let archive = download.try_fold(Vec::new(), |mut all, part| async move {
+        all.extend_from_slice(&part);
+        Ok(all)
+    });
+    match whole(REQUEST, archive).await {
         Ok(archive) => first_file(&archive).map_err(|source| Error::File {
             container: container.to_owned(),
             path: path.to_owned(),
@@ -95,6 +93,30 @@ fn pack(files: &[(&str, &str)]) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{
+        self,
+        fake::{self, Answer},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_stops_in_the_middle_of_a_file_is_not_waited_for_without_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = fake::start(directory.path(), |path| {
+            if path.ends_with("/version") {
+                Answer::Says(200, r#"{"ApiVersion":"1.45"}"#)
+            } else {
+                Answer::Begins("the first bytes of an archive")
+            }
+        });
+        let environment = [("DOCKER_HOST", address.as_str())];
+        let engine = Engine::connect_with(&environment).await.unwrap();
+        let error = read(&engine, "web", "/kind/version").await.unwrap_err();
+        assert!(
+            matches!(error, Error::Engine(engine::Error::TimedOut { .. })),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("read a file of web"), "{error}");
+    }
 
     #[test]
     fn what_is_packed_is_unpacked() {

@@ -169,7 +169,9 @@ impl NodeImages {
         } else {
             import.input(self.exported(image.reference).await?)
         };
-        self.node.run(import).await.map(drop)
+        tracing::debug!(image = image.reference, node = %self.node.name, "loading");
+        let imported = self.node.run(import).await;
+        imported.map(drop).map_err(not_imported(image.reference))
     }
 
     /// The digests of what the engine has under a name.
@@ -199,6 +201,23 @@ impl NodeImages {
         }
         let stream = docker.export_image(reference);
         Ok(StreamReader::new(stream.map_err(std::io::Error::other)))
+    }
+}
+
+/// A full disk is a cause of its own: neither another try nor another node helps.
+fn not_imported(image: &str) -> impl FnOnce(Error) -> Error {
+    let image = image.to_owned();
+    move |error| match error {
+        Error::Command {
+            ref node,
+            ref output,
+            ..
+        } if output.contains("no space left on device") => Error::NodeFull {
+            node: node.clone(),
+            image,
+            source: Box::new(error),
+        },
+        error => error,
     }
 }
 
@@ -377,5 +396,22 @@ sha256:cccc                              application/vnd.oci.image.index.v1+json
     #[case::digest("a/b@sha256:12", "docker.io/a/b@sha256:12")]
     fn a_name_is_completed(#[case] reference: &str, #[case] expected: &str) {
         assert_eq!(full_name(reference), expected);
+    }
+
+    #[test]
+    fn an_import_onto_a_full_disk_says_so() {
+        let failed = |output: &str| Error::Command {
+            node: "web-control-plane".to_owned(),
+            command: "ctr images import".to_owned(),
+            code: 1,
+            output: output.to_owned(),
+        };
+        let full = failed("ctr: write /var/lib/containerd/x: no space left on device\n");
+        let error = not_imported("busybox")(full);
+        assert!(matches!(error, Error::NodeFull { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("busybox") && text.contains("prune"), "{text}");
+        let error = not_imported("busybox")(failed("ctr: unrecognized image format"));
+        assert!(matches!(error, Error::Command { .. }), "{error:?}");
     }
 }

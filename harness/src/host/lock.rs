@@ -55,7 +55,10 @@ impl Lock {
             }
             tokio::time::sleep(RETRY).await;
         }
-        sign(&mut file).map_err(failed)?;
+        // On a full disk nobody is told, which is no reason to do nothing.
+        if let Err(error) = sign(&mut file) {
+            tracing::debug!(lock = %path.display(), %error, "not signed");
+        }
         Ok(Self { _file: file })
     }
 }

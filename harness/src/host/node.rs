@@ -167,7 +167,8 @@ impl Node {
             }
             Err(source) => return Err(Error::engine("inspect", self.name.clone())(source)),
         };
-        if state.running == Some(true) {
+        // What is paused counts as running there.
+        if state.running == Some(true) && state.paused != Some(true) {
             return Ok(());
         }
         Err(Error::NotRunning {

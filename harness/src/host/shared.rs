@@ -8,7 +8,7 @@ use super::{
     idle::Uses,
     kind::{self, KindCluster, KindOptions},
     lock::Lock,
-    shape,
+    preflight, shape,
 };
 use crate::{
     asset::Assets,
@@ -77,12 +77,15 @@ async fn find_or_make(
     let name = shape::name(&settings.host, version, nodes);
     // First of all: from here on nobody deletes it because it is idle.
     Uses::of(&settings.cache, &name).join(progress).await?;
+    let engine = Engine::connect().await?;
     let image = async || {
+        // Before the image: that may take half an hour to build.
+        preflight::require(&engine, &name, progress).await?;
         let image = assets.node_image(version).await;
         Ok(image.map_err(unavailable(&name))?.reference)
     };
     let place = SharedPlace {
-        engine: Engine::connect().await?,
+        engine: engine.clone(),
         lock: settings
             .cache
             .join("locks")
@@ -192,7 +195,7 @@ impl SharedPlace {
             lock: Some(self.lock.clone()),
             ..KindOptions::default()
         };
-        kind::create(&self.engine, &options, progress).await
+        kind::make(&self.engine, &options, progress).await
     }
 
     /// Waits a moment for a cluster that somebody else has just begun.

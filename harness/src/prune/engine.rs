@@ -1,4 +1,4 @@
-//! What is left in the engine: images that we made, what was to become one, and our network.
+//! What is left in the engine: images that we made, what was to become one, nodes' volumes, and our network.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,6 +9,7 @@ use std::{
 
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
+    ListVolumesOptionsBuilder,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,6 +29,7 @@ const OURS: &str = "localhost/vcluster-test/";
 pub(super) async fn survey(cache: &Path, engine: &Engine) -> Result<Vec<Item>, Error> {
     let mut items = containers(engine).await?;
     items.extend(images(cache, engine).await?);
+    items.extend(volumes(engine).await?);
     items.extend(network(engine).await?);
     Ok(items)
 }
@@ -132,13 +134,29 @@ fn stale(
     }
 }
 
+/// Volumes of nodes that somebody removed without them.
+async fn volumes(engine: &Engine) -> Result<Vec<Item>, Error> {
+    let filters = HashMap::from([
+        ("dangling", vec!["true".to_owned()]),
+        ("label", vec![made_by_us()]),
+    ]);
+    let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+    let listed = engine.docker().list_volumes(Some(options)).await;
+    let volumes = listed.map_err(request("list", "volumes"))?.volumes;
+    let items = volumes.into_iter().flatten().map(|volume| {
+        let because = "no container has it";
+        let removal = Removal::Volume(engine.clone(), volume.name.clone());
+        Item::new(Kind::Volume, volume.name, because, removal)
+    });
+    Ok(items.collect())
+}
+
 /// Our network, when there is nothing in it. One that the kind command line made is not ours.
 async fn network(engine: &Engine) -> Result<Vec<Item>, Error> {
     if !kind::list(engine).await?.is_empty() {
         return Ok(Vec::new());
     }
-    let (key, value) = kind::MADE_BY_US;
-    let filters = HashMap::from([("label", vec![format!("{key}={value}")])]);
+    let filters = HashMap::from([("label", vec![made_by_us()])]);
     let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
     let docker = engine.docker();
     let listed = docker.list_networks(Some(options)).await;
@@ -160,6 +178,12 @@ async fn network(engine: &Engine) -> Result<Vec<Item>, Error> {
         }
     }
     Ok(items)
+}
+
+/// The label on what we made, as a filter.
+fn made_by_us() -> String {
+    let (key, value) = kind::MADE_BY_US;
+    format!("{key}={value}")
 }
 
 fn request(

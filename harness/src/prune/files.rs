@@ -101,7 +101,7 @@ fn locks(cache: &Path) -> Result<Vec<Item>, Error> {
             continue;
         }
         if alone(&path)?.is_some() {
-            let removal = Removal::Lock(path.clone());
+            let removal = Removal::Locks(vec![path.clone()]);
             let because = "what it is for is not there";
             items.push(Item::new(Kind::Lock, shown(&path), because, removal));
         }
@@ -110,7 +110,7 @@ fn locks(cache: &Path) -> Result<Vec<Item>, Error> {
 }
 
 /// What lies in a directory that may not exist, by name.
-fn entries(directory: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
+pub(super) fn entries(directory: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let failed = |source| Error::File {
         step: "read",
         path: directory.to_owned(),
@@ -130,7 +130,7 @@ fn entries(directory: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     Ok(entries)
 }
 
-fn age(path: &Path) -> Option<Duration> {
+pub(super) fn age(path: &Path) -> Option<Duration> {
     let modified = fs::metadata(path).ok()?.modified().ok()?;
     SystemTime::now().duration_since(modified).ok()
 }
@@ -139,29 +139,29 @@ pub(super) fn days(age: Duration) -> u64 {
     age.as_secs() / (24 * 60 * 60)
 }
 
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs::File;
 
     use super::*;
 
     /// A cache in which there is one of everything, in use and not.
-    struct Cache(tempfile::TempDir);
+    pub(in crate::prune) struct Cache(tempfile::TempDir);
 
     impl Cache {
-        fn new() -> Self {
+        pub(in crate::prune) fn new() -> Self {
             Self(tempfile::tempdir().unwrap())
         }
 
-        fn path(&self, name: &str) -> PathBuf {
+        pub(in crate::prune) fn path(&self, name: &str) -> PathBuf {
             self.0.path().join(name)
         }
 
-        fn add(&self, name: &str, age: Duration) -> File {
+        pub(in crate::prune) fn add(&self, name: &str, age: Duration) -> File {
             let path = self.path(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             let file = File::create(&path).unwrap();
@@ -183,8 +183,8 @@ mod tests {
         }
     }
 
-    const NOW: Duration = Duration::ZERO;
-    const LONG: Duration = Duration::from_hours(400);
+    pub(in crate::prune) const NOW: Duration = Duration::ZERO;
+    pub(in crate::prune) const LONG: Duration = Duration::from_hours(400);
 
     #[tokio::test]
     async fn what_nobody_holds_or_uses_is_found_and_removed() {

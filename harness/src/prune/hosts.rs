@@ -1,12 +1,18 @@
-//! Hosts of ours that nobody finished, that are stopped, or that were idle for long enough.
+//! Hosts of ours that nobody finished, that are stopped, or that were idle for long enough; and the locks of hosts
+//! that are gone.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     YOUNG,
-    item::{Error, Item, Kind, Removal, alone},
+    files::{age, entries, shown},
+    item::{Error, Item, Kind, Removal, all_alone, alone},
     lock_of,
 };
 use crate::{
@@ -20,9 +26,33 @@ use crate::{
 
 pub(super) async fn survey(settings: &Settings, engine: &Engine) -> Result<Vec<Item>, Error> {
     let mut items = Vec::new();
-    for cluster in kind::list(engine).await? {
-        if cluster.is_ours {
-            items.extend(judge(settings, engine, &cluster).await?);
+    let clusters = kind::list(engine).await?;
+    for cluster in clusters.iter().filter(|cluster| cluster.is_ours) {
+        items.extend(judge(settings, engine, cluster).await?);
+    }
+    let there = clusters.into_iter().map(|cluster| cluster.name).collect();
+    items.extend(locks(&settings.cache, &there)?);
+    Ok(items)
+}
+
+/// Locks of hosts that are not there. Young ones may be about to be taken. All of a host go together.
+fn locks(cache: &Path, there: &BTreeSet<String>) -> Result<Vec<Item>, Error> {
+    let mut by_host = BTreeMap::<String, Vec<PathBuf>>::new();
+    for (path, name) in entries(&cache.join("locks"))? {
+        let host = name.strip_prefix("host-");
+        let host = host.and_then(|name| name.rsplit_once('.'));
+        if let Some((host, _)) = host.filter(|(host, _)| !there.contains(*host)) {
+            by_host.entry(host.to_owned()).or_default().push(path);
+        }
+    }
+    let mut items = Vec::new();
+    for (host, paths) in by_host {
+        let is_old = |path: &PathBuf| age(path).is_some_and(|age| age > YOUNG);
+        if paths.iter().all(is_old) && all_alone(&paths)?.is_some() {
+            let name = lock_of(cache, &format!("host-{host}"));
+            let because = "its host is not there";
+            let removal = Removal::Locks(paths);
+            items.push(Item::new(Kind::Lock, shown(&name), because, removal));
         }
     }
     Ok(items)
@@ -105,4 +135,30 @@ async fn stopped_for(engine: &Engine, cluster: &KindCluster) -> Result<Option<Du
         least = Some(least.map_or(age, |least: Duration| least.min(age)));
     }
     Ok(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::tests::{Cache, LONG, NOW};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_locks_of_a_host_that_is_gone_go_together() {
+        let cache = Cache::new();
+        for name in ["gone.lock", "gone.use", "there.use", "taken.lock"] {
+            cache.add(&format!("locks/host-{name}"), LONG);
+        }
+        cache.add("locks/host-young.lock", NOW);
+        cache.add("locks/host-young.use", LONG);
+        let held = cache.add("locks/host-taken.idle", LONG);
+        held.lock().unwrap();
+        let there = BTreeSet::from(["there".to_owned()]);
+        let items = locks(&cache.path(""), &there).unwrap();
+        assert_eq!(items.len(), 1, "{items:?}");
+        assert!(items[0].remove().await.unwrap());
+        assert!(!cache.path("locks/host-gone.lock").exists());
+        assert!(!cache.path("locks/host-gone.use").exists());
+        assert!(cache.path("locks/host-taken.lock").exists());
+        assert!(locks(&cache.path(""), &there).unwrap().is_empty());
+    }
 }

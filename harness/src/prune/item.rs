@@ -9,7 +9,7 @@ use std::{
 
 use bollard::{
     errors::Error as DockerError,
-    query_parameters::{RemoveContainerOptionsBuilder, RemoveImageOptions},
+    query_parameters::{RemoveContainerOptionsBuilder, RemoveImageOptions, RemoveVolumeOptions},
 };
 use serde::Serialize;
 
@@ -44,6 +44,8 @@ pub enum Kind {
     Container,
     /// A network of the engine.
     Network,
+    /// A volume of the engine.
+    Volume,
     /// An image of the engine.
     Image,
     /// A file of the cache.
@@ -63,14 +65,16 @@ pub(super) enum Removal {
     None,
     /// Files or directories, by who holds their lock.
     Files { paths: Vec<PathBuf>, lock: PathBuf },
-    /// A lock file, by who holds it.
-    Lock(PathBuf),
+    /// Lock files, by who holds one of them.
+    Locks(Vec<PathBuf>),
     /// The directories of all dead test processes.
     Runs(Runs),
     /// A container by id.
     Container(Engine, String),
     /// A network by id.
     Network(Engine, String),
+    /// A volume by name.
+    Volume(Engine, String),
     /// A name of an image, which goes with its last name.
     Image(Engine, String),
     /// A host that was not finished or was stopped, by who holds its lock.
@@ -132,6 +136,7 @@ impl Kind {
             Self::Host => "host",
             Self::Container => "container",
             Self::Network => "network",
+            Self::Volume => "volume",
             Self::Image => "image",
             Self::File => "file",
             Self::HalfMade => "half-made file",
@@ -175,11 +180,11 @@ impl Item {
                 paths.iter().try_for_each(|path| remove(path))?;
                 Ok(true)
             }
-            Removal::Lock(path) => {
-                let Some(_lock) = alone(path)? else {
+            Removal::Locks(paths) => {
+                let Some(_locks) = all_alone(paths)? else {
                     return Ok(false);
                 };
-                remove(path)?;
+                paths.iter().try_for_each(|path| remove(path))?;
                 Ok(true)
             }
             Removal::Runs(runs) => Ok(runs.remove_dead()? > 0),
@@ -192,6 +197,12 @@ impl Item {
             Removal::Network(engine, id) => {
                 let removed = engine.docker().remove_network(id).await;
                 answered("remove the network", id, removed)
+            }
+            Removal::Volume(engine, name) => {
+                // Not by force either.
+                let options = None::<RemoveVolumeOptions>;
+                let removed = engine.docker().remove_volume(name, options).await;
+                answered("remove the volume", name, removed)
             }
             Removal::Image(engine, name) => {
                 // Not by force: an image that a container has by now stays.
@@ -220,6 +231,11 @@ pub(super) fn alone(path: &Path) -> Result<Option<File>, Error> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// The locks at all of these paths, unless somebody has one of them.
+pub(super) fn all_alone(paths: &[PathBuf]) -> Result<Option<Vec<File>>, Error> {
+    paths.iter().map(|path| alone(path)).collect()
 }
 
 fn remove(path: &Path) -> Result<(), Error> {

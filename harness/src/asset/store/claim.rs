@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{Read as _, Seek as _, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -64,7 +64,10 @@ impl Claim {
         if let Some(step) = step {
             step.done();
         }
-        sign(&mut file, path)?;
+        // On a full disk they are not told; what is made then says so itself.
+        if let Err(error) = sign(&mut file) {
+            tracing::debug!(lock = %path.display(), %error, "not signed");
+        }
         Ok(Self { _file: file })
     }
 }
@@ -77,12 +80,11 @@ fn open(path: &Path) -> Result<File, Error> {
 }
 
 /// Writes who we are, for those who wait. The lock does not depend on it.
-fn sign(file: &mut File, path: &Path) -> Result<(), Error> {
+fn sign(file: &mut File) -> std::io::Result<()> {
     let text = format!("{}\n", own_name());
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(text.as_bytes()))
-        .map_err(Error::io("sign", PathBuf::from(path)))
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
 }
 
 fn own_name() -> String {
@@ -97,5 +99,28 @@ fn owner(file: &mut File) -> String {
     match (read, text.trim()) {
         (Ok(_), text) if !text.is_empty() => text.to_owned(),
         _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// What builds goes on for a while when whoever started it was killed.
+    #[tokio::test]
+    async fn a_program_that_was_started_meanwhile_has_no_part_in_the_right() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("etcd.lock");
+        let deadline = Deadline::after("another creator", Duration::ZERO);
+        let progress = Progress::silent();
+        let claim = Claim::take(&path, "etcd", &progress, deadline).await;
+        let claim = claim.unwrap();
+        let mut builder = Command::new("sleep").arg("60").spawn().unwrap();
+        drop(claim);
+        let taken = lock_file::alone(&path).unwrap();
+        builder.kill().and_then(|()| builder.wait()).unwrap();
+        assert!(taken.is_some());
     }
 }

@@ -6,12 +6,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 
 use super::super::directory;
-use crate::engine::fake::{self, say};
+use crate::engine::fake::{self, Said, say};
 
 /// What the registries behind the engine do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ async fn answer(
     request: Request<Incoming>,
     registries: Registries,
     state: Arc<Mutex<State>>,
-) -> Response<Full<Bytes>> {
+) -> Said {
     let path = request.uri().path().to_owned();
     let path = match path.strip_prefix("/v1.") {
         Some(rest) => rest.split_once('/').map_or("", |(_, rest)| rest).to_owned(),

@@ -12,7 +12,7 @@ use std::{
 use super::super::Error;
 use crate::{
     deadline::Deadline,
-    lock_file::{alone, open, try_shared},
+    lock_file::{alone, is_at, open, try_shared},
     progress::Progress,
 };
 
@@ -57,10 +57,14 @@ impl Uses {
             path: self.shared.clone(),
             source,
         };
-        let file = open(&self.shared).map_err(failed)?;
         let deadline = Deadline::after("deletion of an idle host", DELETION);
         let mut step = None;
-        while !try_shared(&file).map_err(failed)? {
+        let file = loop {
+            let file = open(&self.shared).map_err(failed)?;
+            // One that was pruned meanwhile is nobody else's lock.
+            if try_shared(&file).map_err(failed)? && is_at(&file, &self.shared) {
+                break file;
+            }
             if deadline.is_over() {
                 return Err(Error::LockTimeout {
                     holder: "a process that deletes the idle host".to_owned(),
@@ -70,7 +74,7 @@ impl Uses {
             }
             step.get_or_insert_with(|| progress.step("waiting for the end of an idle host"));
             tokio::time::sleep(RETRY).await;
-        }
+        };
         if let Some(step) = step {
             step.done();
         }

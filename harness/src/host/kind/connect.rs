@@ -68,14 +68,16 @@ pub(in super::super) async fn is_up(
     Ok(matches!(answer, Ok(Ok(_))).then_some(attached.host))
 }
 
-/// Brings `cluster` up after its containers, or the engine, were stopped.
+/// Brings `cluster` up after its containers were stopped or paused, or the engine was stopped.
 pub(in super::super) async fn resume(
     engine: &Engine,
     cluster: &KindCluster,
     deadline: Deadline,
 ) -> Result<HostCluster, Error> {
-    let stopped = cluster.containers.iter().filter(|found| !found.is_running);
-    nodes::start(engine, stopped.map(|found| found.name.as_str())).await?;
+    let idle = cluster.containers.iter().filter(|found| !found.is_running);
+    let (paused, stopped): (Vec<_>, Vec<_>) = idle.partition(|found| found.is_paused);
+    nodes::go_on(engine, paused.iter().map(|found| found.name.as_str())).await?;
+    nodes::start(engine, stopped.iter().map(|found| found.name.as_str())).await?;
     let attached = attach(engine, cluster).await?;
     let boots = attached.nodes.iter().map(|node| async {
         ready::booted(node, &cluster.name, attached.started, deadline).await?;

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum,
-    NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum, Mount,
+    MountType, MountVolumeOptions, NetworkingConfig, PortBinding, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 
 use super::{
@@ -57,8 +58,6 @@ pub(super) fn body(
         tty: Some(true),
         env: Some(environment),
         labels: Some(labels(role, options, machine)),
-        // Anonymous, so that it goes with the container: pods and images stay off its own layers.
-        volumes: Some(vec!["/var".to_owned()]),
         exposed_ports: Some(ports.iter().map(|port| tcp(port.node)).collect()),
         host_config: Some(host_config(&ports, options, network, machine)),
         networking_config: Some(NetworkingConfig {
@@ -117,6 +116,7 @@ fn host_config(
                 .into(),
         ),
         binds: Some(binds),
+        mounts: Some(vec![volume(&options.name)]),
         devices,
         network_mode: Some(network.to_owned()),
         port_bindings: Some(ports.iter().copied().map(binding).collect()),
@@ -126,6 +126,22 @@ fn host_config(
             maximum_retry_count: Some(1),
         }),
         ..HostConfig::default()
+    }
+}
+
+/// Pods and images stay off the container's own layers. Anonymous, so that it goes with the container; where somebody
+/// removes that and leaves its volumes, the labels say whose it was.
+fn volume(cluster: &str) -> Mount {
+    let labels = [labels::MADE_BY_US, (labels::CLUSTER, cluster)];
+    let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Mount {
+        target: Some("/var".to_owned()),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(labels.into()),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
     }
 }
 

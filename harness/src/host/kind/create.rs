@@ -19,6 +19,7 @@ use super::{
     super::{
         Error, HostCluster, files,
         node::{Command, Node},
+        preflight,
     },
     addons::{self, ImageFacts},
     connect::{self, Completion},
@@ -46,9 +47,19 @@ const KUBEADM: Duration = Duration::from_mins(2);
 /// killed leaves a cluster that [`connect`](super::connect()) recognises as half-made.
 ///
 /// # Errors
-/// There is one of this name, the options mean nothing, the engine refuses, or a step fails or takes
-/// too long.
+/// There is one of this name, the options mean nothing, the machine cannot run a host, the engine refuses,
+/// or a step fails or takes too long.
 pub async fn create(
+    engine: &Engine,
+    options: &KindOptions,
+    progress: &Progress,
+) -> Result<HostCluster, Error> {
+    preflight::require(engine, &options.name, progress).await?;
+    make(engine, options, progress).await
+}
+
+/// The same on a machine that was looked at.
+pub(in crate::host) async fn make(
     engine: &Engine,
     options: &KindOptions,
     progress: &Progress,

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::IpAddr, path::Path};
 
 use bollard::{
-    models::{ContainerInspectResponse, ContainerSummary},
+    models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum},
     query_parameters::ListContainersOptionsBuilder,
 };
 use jiff::Timestamp;
@@ -63,6 +63,8 @@ pub struct KindContainer {
     pub role: NodeRole,
     /// Does it run?
     pub is_running: bool,
+    /// Is it held by `docker pause`?
+    pub(super) is_paused: bool,
     /// How many nodes the cluster should have, when we made it.
     nodes: Option<usize>,
     /// Who made it, when it was us.
@@ -173,8 +175,8 @@ fn group(containers: Vec<ContainerSummary>) -> Vec<KindCluster> {
         known.containers.push(KindContainer {
             name,
             role,
-            is_running: container.state
-                == Some(bollard::models::ContainerSummaryStateEnum::RUNNING),
+            is_running: container.state == Some(ContainerSummaryStateEnum::RUNNING),
+            is_paused: container.state == Some(ContainerSummaryStateEnum::PAUSED),
             nodes: container_labels
                 .get(labels::NODES)
                 .and_then(|nodes| nodes.parse().ok()),

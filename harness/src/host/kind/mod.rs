@@ -23,6 +23,7 @@ pub(crate) use labels::MADE_BY_US;
 pub use connect::connect;
 pub(super) use connect::{is_up, resume};
 pub use create::create;
+pub(super) use create::make;
 pub use delete::delete;
 pub use find::{KindCluster, KindContainer, NodeRole, find, list};
 pub use options::{KindOptions, Mount, Port};

@@ -57,6 +57,19 @@ pub(super) async fn start(
     try_join_all(starts).await.map(drop)
 }
 
+/// Lets the containers with these names, which are paused, go on.
+pub(super) async fn go_on(
+    engine: &Engine,
+    names: impl IntoIterator<Item = &str>,
+) -> Result<(), Error> {
+    let docker = engine.docker();
+    let gone_on = names.into_iter().map(|name| async move {
+        let gone_on = docker.unpause_container(name).await;
+        gone_on.map_err(Error::engine("let go on container", name))
+    });
+    try_join_all(gone_on).await.map(drop)
+}
+
 /// The nodes just made from `options`, the control plane first.
 pub(super) async fn of_options(engine: &Engine, options: &KindOptions) -> Result<Vec<Node>, Error> {
     let names = options.node_names();

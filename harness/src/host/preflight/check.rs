@@ -1,5 +1,7 @@
 //! What the facts mean, and what to do about them. Pure.
 
+use std::fmt;
+
 use super::Facts;
 
 /// How bad a finding is.
@@ -26,6 +28,16 @@ pub struct Finding {
     pub fix: Option<String>,
 }
 
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.check, self.text)?;
+        match &self.fix {
+            Some(fix) => write!(f, "; {fix}"),
+            None => Ok(()),
+        }
+    }
+}
+
 const INOTIFY_INSTANCES: u64 = 512;
 const INOTIFY_WATCHES: u64 = 524_288;
 const GIB: u64 = 1 << 30;
@@ -33,7 +45,8 @@ const GIB: u64 = 1 << 30;
 const LEAST_DISK: u64 = 5 * GIB;
 const USUAL_DISK: u64 = 15 * GIB;
 /// A host takes 1.5 GB, a virtual cluster 0.4 GB.
-const LEAST_MEMORY: u64 = 4 * GIB;
+const LEAST_MEMORY: u64 = 2 * GIB;
+const USUAL_MEMORY: u64 = 4 * GIB;
 /// The engine has addresses for about 31 networks unless it was told otherwise.
 const MANY_NETWORKS: usize = 28;
 /// Certificates are valid from a little before they are made.
@@ -197,11 +210,14 @@ fn memory(facts: &Facts) -> Option<Finding> {
     if let Some(cores) = facts.cores {
         text = format!("{text}, {cores} cores");
     }
-    if memory < LEAST_MEMORY {
-        let fix = Some("give the engine (or its virtual machine) at least 4 GB");
-        return finding(CHECK, Severity::Warning, text, fix);
-    }
-    finding(CHECK, Severity::Good, text, None)
+    // A machine of so many gigabytes has a little less.
+    let severity = match memory + memory / 16 {
+        memory if memory < LEAST_MEMORY => Severity::Fault,
+        memory if memory < USUAL_MEMORY => Severity::Warning,
+        _ => return finding(CHECK, Severity::Good, text, None),
+    };
+    let fix = Some("give the engine (or its virtual machine) at least 4 GB");
+    finding(CHECK, severity, text, fix)
 }
 
 fn clock(facts: &Facts) -> Option<Finding> {
@@ -302,7 +318,8 @@ mod tests {
     #[case::few_instances(|f: &mut Facts| f.inotify_instances = Some(128), "inotify", Severity::Warning)]
     #[case::full_disk(|f: &mut Facts| f.free_disk = Some(GIB), "engine disk", Severity::Fault)]
     #[case::small_disk(|f: &mut Facts| f.free_disk = Some(9 * GIB), "engine disk", Severity::Warning)]
-    #[case::small_memory(|f: &mut Facts| f.memory = Some(GIB), "memory", Severity::Warning)]
+    #[case::small_memory(|f: &mut Facts| f.memory = Some(3 * GIB), "memory", Severity::Warning)]
+    #[case::hardly_any_memory(|f: &mut Facts| f.memory = Some(GIB), "memory", Severity::Fault)]
     fn a_fault_is_found_and_its_cure_named(
         #[case] change: fn(&mut Facts),
         #[case] name: &str,

@@ -3,6 +3,8 @@
 
 mod check;
 mod facts;
+mod require;
 
 pub use check::{Finding, Severity, check, disk};
 pub use facts::{Facts, free};
+pub(super) use require::require;

@@ -1,36 +1,17 @@
 //! What others write is read without a fall, whatever it is: annotations, configuration, messages.
 
-use k8s_openapi::api::{
-    core::v1::{ConfigMap, Pod, Secret},
-    networking::v1::Ingress,
-};
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use proptest::prelude::*;
 
 use crate::{
-    config::{Sync, SyncConfig},
     metadata::{self, tests::meta},
     object_key::ObjectKey,
-    resource::{
-        ResourceSyncer,
-        tests::{names, translation},
-    },
-    resources::{
-        ingress::Ingresses,
-        pod::{Pods, hosts::with_full_name},
-    },
+    properties,
+    resource::tests::names,
+    resources::pod::hosts::with_full_name,
     unknown_fields,
     warning::in_tenants_words,
 };
-
-/// Any of the keys that say what a host object stands for.
-const KEYS: &[&str] = &[
-    "vcluster.loft.sh/object-name",
-    "vcluster.loft.sh/object-namespace",
-    "vcluster.loft.sh/object-uid",
-    "vcluster.loft.sh/object-kind",
-    "vcluster.loft.sh/object-host-name",
-];
 
 /// Annotations in which this syncer reads something.
 const ANNOTATIONS: &[&str] = &[
@@ -70,15 +51,9 @@ proptest! {
     #[test]
     fn annotations_never_point_at_another_objects_name(
         name in "[a-z]{1,8}(-x-[a-z]{1,4}){0,2}",
-        values in proptest::collection::vec("\\PC{0,12}", KEYS.len()),
+        values in proptest::collection::vec("\\PC{0,12}", 6),
     ) {
-        let mut host = ConfigMap { metadata: meta("vcluster-test", &name), ..ConfigMap::default() };
-        for (key, value) in KEYS.iter().zip(values) {
-            host.annotations_mut().insert((*key).to_owned(), value);
-        }
-        if let Some(identity) = metadata::identity(&host, &names()) {
-            prop_assert_eq!(names().host_key(&identity.key), ObjectKey::of(&host));
-        }
+        properties::identity(&name, &values.join("\n"));
     }
 
     #[test]
@@ -99,10 +74,7 @@ proptest! {
 
     #[test]
     fn a_configuration_is_read_or_refused(text in yaml()) {
-        let _read = SyncConfig::from_yaml(&text);
-        if let Err(error) = Sync::from_yaml(&text) {
-            prop_assert!(!error.to_string().is_empty());
-        }
+        properties::configuration(&text);
     }
 
     #[test]
@@ -110,16 +82,7 @@ proptest! {
         key in prop::sample::select(ANNOTATIONS),
         value in "(\\PC{0,12}|\\{\"forwardConfig\":\\PC{0,12}\\}|[0-9-]{0,20}|[\\[\\]{}\",:]{0,20})",
     ) {
-        let mut metadata = meta("default", "web");
-        metadata.annotations = Some([(key.to_owned(), value)].into());
-        let pod = Pod { metadata: metadata.clone(), ..Pod::default() };
-        prop_assert!(Pods::to_host(&pod, &translation()).is_ok());
-        let references = Pods::references(&pod);
-        let ingress = Ingress { metadata, ..Ingress::default() };
-        prop_assert!(Ingresses::to_host(&ingress, &translation()).is_ok());
-        for reference in Ingresses::references(&ingress).iter().chain(&references) {
-            prop_assert!(!reference.key.name.is_empty());
-        }
+        properties::annotation(key, &value);
     }
 
     #[test]

@@ -110,6 +110,8 @@ fn check<R: ResourceSyncer>(rest: Value) {
 #[case::claim_template(json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"volumeName": PRIZE}}}}))]
 #[case::projected_config_map(json!({"projected": {"sources": [{"configMap": {"name": PRIZE}}]}}))]
 #[case::projected_secret(json!({"projected": {"sources": [{"secret": {"name": PRIZE}}]}}))]
+#[case::certificate(json!({"projected": {"sources": [{"podCertificate": {"signerName": "prize/pods", "keyType": "ED25519", "credentialBundlePath": "p"}}]}}))]
+#[case::trust(json!({"projected": {"sources": [{"clusterTrustBundle": {"name": PRIZE, "path": "p"}}]}}))]
 #[case::driver(json!({"csi": {"driver": "d", "nodePublishSecretRef": {"name": PRIZE}}}))]
 #[case::azure_file(json!({"azureFile": {"shareName": "s", "secretName": PRIZE}}))]
 #[case::cephfs(json!({"cephfs": {"monitors": [], "secretRef": {"name": PRIZE}}}))]
@@ -142,6 +144,7 @@ fn no_variable_of_a_container_leads_to_the_hosts_objects(#[case] mut container: 
 #[case::account(json!({"serviceAccountName": PRIZE}))]
 #[case::account_by_its_old_name(json!({"serviceAccount": PRIZE}))]
 #[case::priority(json!({"priorityClassName": PRIZE}))]
+#[case::group(json!({"schedulingGroup": {"podGroupName": PRIZE}}))]
 #[case::device(json!({"resourceClaims": [{"name": "gpu", "resourceClaimName": PRIZE}]}))]
 #[case::device_of_a_template(json!({"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": PRIZE}]}))]
 fn no_name_in_a_pod_is_one_of_the_hosts(#[case] mut spec: Value) {

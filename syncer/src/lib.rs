@@ -36,6 +36,8 @@ pub mod object_key;
 mod optional;
 pub mod plan;
 mod process;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod properties;
 mod quantity;
 pub mod queue;
 pub mod rbac;

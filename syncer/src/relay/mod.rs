@@ -18,6 +18,8 @@ mod metrics_api;
 mod metrics_table;
 mod metrics_text;
 mod options;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod properties;
 mod query;
 mod records;
 mod refusal;

@@ -1,6 +1,6 @@
 //! What changes while a pod runs: containers to debug it, and what its containers may use.
 
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Container, Pod, Secret};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -102,4 +102,55 @@ async fn what_the_hosts_admission_gives_a_pod_is_left_to_it() {
     let writes = world.on_host.writes();
     world.settle().await;
     assert_eq!(world.on_host.writes(), writes);
+}
+
+#[tokio::test]
+async fn what_the_host_puts_into_a_pod_outlives_the_tenants_changes_unseen() {
+    let world = World::awake().await;
+    world.on_virtual.put(&pod("web"));
+    world.run_pod("web").await;
+    let host = host_name("web");
+    let proxy = Container {
+        name: "proxy".to_owned(),
+        image: Some("proxy:1".to_owned()),
+        ..Container::default()
+    };
+    let status = json!([
+        {"name": "main", "image": "image:1", "imageID": "", "ready": true, "restartCount": 0},
+        {"name": "proxy", "image": "proxy:1", "imageID": "", "ready": true, "restartCount": 0},
+    ]);
+    world.on_host.edit::<Pod>(HOST, &host, |pod| {
+        pod.annotations_mut()
+            .insert("example.com/injected".to_owned(), "yes".to_owned());
+        let spec = pod.spec.as_mut().unwrap();
+        spec.containers.push(proxy.clone());
+        spec.init_containers
+            .get_or_insert_default()
+            .insert(0, proxy.clone());
+        let status_of = pod.status.as_mut().unwrap();
+        status_of.container_statuses = serde_json::from_value(status.clone()).unwrap();
+    });
+    world.on_virtual.edit::<Pod>(TEAM, "web", |pod| {
+        pod.labels_mut().insert("app".to_owned(), "web".to_owned());
+        pod.spec.as_mut().unwrap().containers[0].image = Some("image:2".to_owned());
+    });
+    let is_changed = |pod: &Pod| {
+        let containers = &pod.spec.as_ref().unwrap().containers;
+        containers[0].image.as_deref() == Some("image:2") && pod.labels().contains_key("app")
+    };
+    let twin = world.on_host.wait_for_object(HOST, &host, is_changed).await;
+    world.settle().await;
+    let spec = twin.spec.as_ref().unwrap();
+    assert_eq!(spec.containers[1], proxy);
+    assert_eq!(spec.init_containers.as_ref().unwrap()[0], proxy);
+    assert_eq!(twin.annotations()["example.com/injected"], "yes");
+    let own = world.on_virtual.get::<Pod>(TEAM, "web").unwrap();
+    let shown = own.status.unwrap().container_statuses.unwrap();
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(
+        !own.metadata
+            .annotations
+            .unwrap_or_default()
+            .contains_key("example.com/injected")
+    );
 }

@@ -350,3 +350,82 @@ async fn a_pod_has_all_addresses_that_the_host_gave_it() {
         .wait_for_object(TEAM, "web", has_both)
         .await;
 }
+
+fn change(world: &World, change: impl Fn(&mut ServiceSpec)) {
+    let edit = |service: &mut Service| change(service.spec.as_mut().unwrap());
+    world.on_virtual.edit::<Service>(TEAM, "web", edit);
+}
+
+async fn wait_for_twin(world: &World, is_met: impl Fn(&ServiceSpec) -> bool) {
+    let is_met = |service: &Service| is_met(service.spec.as_ref().unwrap());
+    world
+        .on_host
+        .wait_for_object(HOST, &host_name("web"), is_met)
+        .await;
+}
+
+#[tokio::test]
+async fn a_service_changes_its_type_and_keeps_its_address() {
+    let world = World::awake().await;
+    world.on_virtual.put(&service("10.96.17.20", true));
+    let types = ["NodePort", "LoadBalancer", "ClusterIP", "ExternalName"];
+    for type_ in types.iter().chain(["ClusterIP"].iter()) {
+        change(&world, |spec| {
+            spec.type_ = Some((*type_).to_owned());
+            let is_name = *type_ == "ExternalName";
+            spec.external_name = is_name.then(|| "db.example.com".to_owned());
+            spec.cluster_ip = (!is_name).then(|| "10.96.17.20".to_owned());
+        });
+        if *type_ == "ExternalName" {
+            let twin = host_name("web");
+            world.on_host.wait_until_gone::<Service>(HOST, &twin).await;
+            continue;
+        }
+        wait_for_twin(&world, |spec| {
+            spec.type_.as_deref() == Some(*type_)
+                && spec.cluster_ip.as_deref() == Some("10.96.17.20")
+        })
+        .await;
+        let opened = *type_ != "ClusterIP";
+        world
+            .on_host
+            .edit::<Service>(HOST, &host_name("web"), |service| {
+                let ports = service.spec.as_mut().unwrap().ports.as_mut().unwrap();
+                ports[0].node_port = opened.then_some(31_234);
+            });
+        let has_its_port = |service: &Service| {
+            let ports = service.spec.as_ref().unwrap().ports.as_ref().unwrap();
+            ports[0].node_port == opened.then_some(31_234)
+        };
+        world
+            .on_virtual
+            .wait_for_object(TEAM, "web", has_its_port)
+            .await;
+    }
+    world.settle().await;
+}
+
+#[tokio::test]
+async fn clients_stay_with_their_pod_for_as_long_as_the_tenant_says() {
+    let world = World::awake().await;
+    world.on_virtual.put(&service("10.96.17.20", true));
+    change(&world, |spec| {
+        spec.session_affinity = Some("ClientIP".to_owned());
+        let config = json!({"clientIP": {"timeoutSeconds": 60}});
+        spec.session_affinity_config = serde_json::from_value(config).unwrap();
+    });
+    wait_for_twin(&world, |spec| {
+        let config = spec.session_affinity_config.as_ref();
+        let seconds = config.and_then(|it| it.client_ip.as_ref()?.timeout_seconds);
+        spec.session_affinity.as_deref() == Some("ClientIP") && seconds == Some(60)
+    })
+    .await;
+    change(&world, |spec| {
+        spec.session_affinity = Some("None".to_owned());
+        spec.session_affinity_config = None;
+    });
+    wait_for_twin(&world, |spec| {
+        spec.session_affinity.as_deref() == Some("None") && spec.session_affinity_config.is_none()
+    })
+    .await;
+}

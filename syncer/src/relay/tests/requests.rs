@@ -8,6 +8,7 @@ use crate::relay::{
     Refusal,
     host_path::host_path,
     kubelet_request::{KubeletRequest, PodRequest},
+    properties,
 };
 
 fn parse(target: &str) -> Result<KubeletRequest, Refusal> {
@@ -138,17 +139,7 @@ proptest! {
 
     #[test]
     fn no_request_panics_or_leaves_its_pod(asked in hostile()) {
-        if let Ok(KubeletRequest::Pod(PodRequest { action, .. })) = parse(&asked) {
-            let host = host_path("vc-test", "twin", &action);
-            let (path, query) = host.split_once('?').unwrap_or((&host, ""));
-            let subresource = path.strip_prefix("/api/v1/namespaces/vc-test/pods/twin/");
-            prop_assert!(
-                matches!(subresource, Some("log" | "exec" | "attach" | "portforward")),
-                "{}", host
-            );
-            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*+%&=".contains(&byte);
-            prop_assert!(query.bytes().all(is_plain), "{}", host);
-        }
+        properties::request(&asked);
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl ResourceSyncer for Pods {
         status::to_virtual(host, object)
     }
 
+    fn withheld(object: &Pod, _: &Translation) -> Option<String> {
+        let group = object.spec.as_ref()?.scheduling_group.as_ref();
+        group.map(|_| "spec.schedulingGroup is not known to the host's scheduler".to_owned())
+    }
+
     fn is_applied() -> bool {
         false
     }

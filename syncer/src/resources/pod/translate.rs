@@ -90,6 +90,7 @@ fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> Result<PodSpec, 
         namespace: &namespace,
         uid: &uid,
     };
+    volumes::check(spec.volumes.as_deref().unwrap_or_default())?;
     let mut host = spec.clone();
 
     // The tenant's tokens are not the host's.
@@ -102,6 +103,8 @@ fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> Result<PodSpec, 
     host.preemption_policy = None;
     // The host computes it from its own runtime class.
     host.overhead = None;
+    // The host's scheduler knows no group of the tenant's, and would wait for one.
+    host.scheduling_group = None;
     host.ephemeral_containers = None;
 
     host.hostname = Some(

@@ -6,13 +6,33 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::{downward_api, tokens};
-use crate::naming::NameTranslator;
+use crate::{naming::NameTranslator, resource::TranslateError};
 
 /// Of which pod the volumes are.
 pub(super) struct Owner<'a> {
     pub(super) name: &'a str,
     pub(super) namespace: &'a str,
     pub(super) uid: &'a str,
+}
+
+/// Refuses what the host would give of its own: what its signers sign for a pod would be an identity on
+/// the host, and what they are trusted by is a cluster-scoped object there.
+pub(super) fn check(volumes: &[Volume]) -> Result<(), TranslateError> {
+    for volume in volumes {
+        let projected = volume.projected.iter();
+        for source in projected.flat_map(|it| it.sources.iter().flatten()) {
+            let field = match (&source.pod_certificate, &source.cluster_trust_bundle) {
+                (Some(_), _) => "podCertificate",
+                (None, Some(_)) => "clusterTrustBundle",
+                (None, None) => continue,
+            };
+            return Err(TranslateError::Unsupported {
+                field: format!("spec.volumes[{}].projected.sources.{field}", volume.name),
+                problem: "would be the host's, not this cluster's".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Translates one volume.

@@ -23,6 +23,21 @@ pub struct ControlPlaneContext<'a> {
     pub replicas: Replicas<'a>,
 }
 
+#[cfg(test)]
+impl<'a> ControlPlaneContext<'a> {
+    /// An ordinary cluster of these pods.
+    pub(crate) fn of(replicas: Replicas<'a>) -> Self {
+        Self {
+            service_range: "10.96.17.0/24".parse().unwrap(),
+            domain: "cluster.local",
+            names: &[],
+            scheduling: Scheduling::Host,
+            store: None,
+            replicas,
+        }
+    }
+}
+
 /// The pods of a control plane, which are called after their stateful set.
 #[derive(Debug, Clone, Copy)]
 pub struct Replicas<'a> {

@@ -144,6 +144,25 @@ impl ControlPlane {
     }
 }
 
+impl Container {
+    /// A container that is told and sees nothing, and may do nothing in particular.
+    pub(super) fn new(name: &'static str, image: Component, requests: Requests) -> Self {
+        Self {
+            name,
+            image,
+            command: Vec::new(),
+            environment: BTreeMap::new(),
+            file_environment: BTreeMap::new(),
+            secret_environment: BTreeMap::new(),
+            pod_name: None,
+            is_asked: false,
+            mounts: Vec::new(),
+            privileges: Privileges::NONE,
+            requests,
+        }
+    }
+}
+
 /// The user of distroless images that is nobody in particular.
 pub(super) const NOBODY: i64 = 65532;
 

@@ -167,24 +167,23 @@ fn controller(cx: &ControlPlaneContext<'_>) -> Container {
         },
     ]);
     Container {
-        name: NAME,
-        image: Component::K0s,
         command: command.map(str::to_owned).into(),
-        environment: BTreeMap::new(),
         file_environment,
         secret_environment,
-        pod_name: None,
-        is_asked: false,
         mounts,
         privileges: Privileges {
             root: true,
             capabilities: CAPABILITIES,
             writable_files: true,
         },
-        requests: Requests {
-            cpu_millis: 90,
-            memory_mib: 450,
-        },
+        ..Container::new(
+            NAME,
+            Component::K0s,
+            Requests {
+                cpu_millis: 90,
+                memory_mib: 450,
+            },
+        )
     }
 }
 

@@ -127,23 +127,22 @@ fn server(cx: &ControlPlaneContext<'_>) -> Container {
     );
     command.extend(cx.names.iter().map(|name| format!("--tls-san={name}")));
     Container {
-        name: NAME,
-        image: Component::K3s,
         command,
-        environment: BTreeMap::new(),
         file_environment: controllers::environment(),
         secret_environment,
-        pod_name: None,
-        is_asked: false,
         mounts: [&Volume::OF_API_SERVERS[..], &[Volume::Data.mount()]].concat(),
         // Without an agent k3s does not ask to be root.
         privileges: Privileges {
             writable_files: true,
             ..Privileges::NONE
         },
-        requests: Requests {
-            cpu_millis: 90,
-            memory_mib: 400,
-        },
+        ..Container::new(
+            NAME,
+            Component::K3s,
+            Requests {
+                cpu_millis: 90,
+                memory_mib: 400,
+            },
+        )
     }
 }

@@ -1,9 +1,7 @@
 //! Upstream Kubernetes: a store, kube-apiserver and kube-controller-manager, a container each.
 
-use std::collections::BTreeMap;
-
 use super::{
-    Container, ControlPlane, ControlPlaneContext, Distro, Privileges, Requests, Scheduling, Volume,
+    Container, ControlPlane, ControlPlaneContext, Distro, Requests, Scheduling, Volume,
     controllers, egress, scheduler, store,
 };
 use crate::{
@@ -100,20 +98,17 @@ fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
         command.push("--endpoint-reconciler-type=none".to_owned());
     }
     Container {
-        name: "kube-apiserver",
-        image: Component::KubeApiserver,
         command,
-        environment: BTreeMap::new(),
-        file_environment: BTreeMap::new(),
-        secret_environment: BTreeMap::new(),
-        pod_name: None,
         is_asked: cx.replicas.are_several(),
         mounts: Volume::OF_API_SERVERS.into(),
-        privileges: Privileges::NONE,
-        requests: Requests {
-            cpu_millis: 50,
-            memory_mib: 256,
-        },
+        ..Container::new(
+            "kube-apiserver",
+            Component::KubeApiserver,
+            Requests {
+                cpu_millis: 50,
+                memory_mib: 256,
+            },
+        )
     }
 }
 
@@ -135,20 +130,17 @@ fn controller_manager(cx: &ControlPlaneContext<'_>) -> Container {
         .chain(settings);
     command.extend(settings.map(|(name, value)| format!("--{name}={value}")));
     Container {
-        name: "kube-controller-manager",
-        image: Component::KubeControllerManager,
         command,
-        environment: BTreeMap::new(),
         file_environment: controllers::environment(),
-        secret_environment: BTreeMap::new(),
-        pod_name: None,
-        is_asked: false,
         mounts: vec![Volume::Pki.mount()],
-        privileges: Privileges::NONE,
-        requests: Requests {
-            cpu_millis: 20,
-            memory_mib: 96,
-        },
+        ..Container::new(
+            "kube-controller-manager",
+            Component::KubeControllerManager,
+            Requests {
+                cpu_millis: 20,
+                memory_mib: 96,
+            },
+        )
     }
 }
 

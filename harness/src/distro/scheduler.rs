@@ -1,15 +1,11 @@
 //! Upstream's scheduler, for clusters that bind their pods themselves.
 
-use std::collections::BTreeMap;
-
-use super::{Container, Privileges, Requests, Volume, k8s::command};
+use super::{Container, Requests, Volume, k8s::command};
 use crate::asset::Component;
 
 /// Binds the tenant's pods by what the tenant's cluster says of its nodes.
 pub(super) fn container() -> Container {
     Container {
-        name: "kube-scheduler",
-        image: Component::KubeScheduler,
         command: command(
             "kube-scheduler",
             &[
@@ -21,16 +17,14 @@ pub(super) fn container() -> Container {
                 "--kube-api-burst=400",
             ],
         ),
-        environment: BTreeMap::new(),
-        file_environment: BTreeMap::new(),
-        secret_environment: BTreeMap::new(),
-        pod_name: None,
-        is_asked: false,
         mounts: vec![Volume::Pki.mount()],
-        privileges: Privileges::NONE,
-        requests: Requests {
-            cpu_millis: 10,
-            memory_mib: 48,
-        },
+        ..Container::new(
+            "kube-scheduler",
+            Component::KubeScheduler,
+            Requests {
+                cpu_millis: 10,
+                memory_mib: 48,
+            },
+        )
     }
 }

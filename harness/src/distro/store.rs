@@ -1,8 +1,6 @@
 //! The store of upstream Kubernetes, as a container: etcd, or kine in front of a database.
 
-use std::collections::BTreeMap;
-
-use super::{Container, ControlPlane, OutsideDatabase, Privileges, Replicas, Requests, Volume};
+use super::{Container, ControlPlane, OutsideDatabase, Replicas, Requests, Volume, k8s::command};
 use crate::{
     asset::Component,
     datastore::{Datastore, Endpoint},
@@ -137,18 +135,9 @@ fn program(
     arguments: &[&str],
     requests: Requests,
 ) -> Container {
-    let words = std::iter::once(&name).chain(arguments);
     Container {
-        name,
-        image,
-        command: words.map(|&word| word.to_owned()).collect(),
-        environment: BTreeMap::new(),
-        file_environment: BTreeMap::new(),
-        secret_environment: BTreeMap::new(),
-        pod_name: None,
-        is_asked: false,
+        command: command(name, arguments),
         mounts: vec![Volume::Data.mount()],
-        privileges: Privileges::NONE,
-        requests,
+        ..Container::new(name, image, requests)
     }
 }

@@ -22,12 +22,9 @@ fn names() -> &'static [String] {
 
 fn context(scheduling: Scheduling) -> ControlPlaneContext<'static> {
     ControlPlaneContext {
-        service_range: "10.96.17.0/24".parse().unwrap(),
-        domain: "cluster.local",
         names: names(),
         scheduling,
-        store: None,
-        replicas: replicas(1),
+        ..ControlPlaneContext::of(replicas(1))
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     asset::Component,
     cluster::names::{CONTROL_PLANE, Names},
-    distro::{self, ControlPlane, ControlPlaneContext, Distro as _, Scheduling},
+    distro::{self, ControlPlane, ControlPlaneContext, Distro as _},
     owner::Owner,
     pki::{Access as Credentials, Pki, ServerNames},
 };
@@ -26,27 +26,13 @@ fn sync() -> SyncConfig {
 
 fn control_plane() -> ControlPlane {
     let names = names();
-    let cx = ControlPlaneContext {
-        service_range: "10.96.17.0/24".parse().unwrap(),
-        domain: "cluster.local",
-        names: &[],
-        scheduling: Scheduling::Host,
-        store: None,
-        replicas: names.replicas(1),
-    };
+    let cx = ControlPlaneContext::of(names.replicas(1));
     distro::DEFAULT.control_plane("1.34.2".parse().unwrap(), &cx)
 }
 
 fn several() -> ControlPlane {
     let names = names();
-    let cx = ControlPlaneContext {
-        service_range: "10.96.17.0/24".parse().unwrap(),
-        domain: "cluster.local",
-        names: &[],
-        scheduling: Scheduling::Host,
-        store: None,
-        replicas: names.replicas(3),
-    };
+    let cx = ControlPlaneContext::of(names.replicas(3));
     distro::K8s.control_plane("1.34.2".parse().unwrap(), &cx)
 }
 
@@ -96,14 +82,7 @@ fn one_pod_needs_no_service_for_others() {
 #[test]
 fn a_container_that_must_be_root_is_no_more_than_it_needs() {
     let names = names();
-    let cx = ControlPlaneContext {
-        service_range: "10.96.17.0/24".parse().unwrap(),
-        domain: "cluster.local",
-        names: &[],
-        scheduling: Scheduling::Host,
-        store: None,
-        replicas: names.replicas(1),
-    };
+    let cx = ControlPlaneContext::of(names.replicas(1));
     let k0s = distro::K0s.control_plane("1.34.2".parse().unwrap(), &cx);
     let set = stateful_set(&names, &k0s, &images());
     let pod = set.spec.unwrap().template.spec.unwrap();

@@ -202,7 +202,7 @@ pub(super) fn name_of(pod: &Pod) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distro::{ControlPlaneContext, Distro as _, K8s, Replicas, Scheduling};
+    use crate::distro::{ControlPlaneContext, Distro as _, K8s, Replicas};
 
     #[test]
     fn a_program_is_known_by_its_container_and_its_image() {
@@ -223,18 +223,11 @@ mod tests {
 
     #[test]
     fn a_program_reads_what_its_container_names() {
-        let cx = ControlPlaneContext {
-            service_range: "10.96.17.0/24".parse().unwrap(),
-            domain: "cluster.local",
-            names: &[],
-            scheduling: Scheduling::Host,
-            store: None,
-            replicas: Replicas {
-                set: "web",
-                namespace: "web",
-                count: 1,
-            },
-        };
+        let cx = ControlPlaneContext::of(Replicas {
+            set: "web",
+            namespace: "web",
+            count: 1,
+        });
         let control_plane = K8s.control_plane("1.33.4".parse().unwrap(), &cx);
         let files = |name| {
             let mut containers = control_plane.containers.iter();

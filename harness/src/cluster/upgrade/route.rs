@@ -109,7 +109,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::distro::{self, ControlPlaneContext, Distro, K8s, Replicas, Scheduling};
+    use crate::distro::{self, ControlPlaneContext, Distro, K8s, Replicas};
 
     const ONE: Replicas<'_> = Replicas {
         set: "web",
@@ -138,14 +138,7 @@ mod tests {
     }
 
     fn described(distro: &dyn Distro, minor: u32) -> ControlPlane {
-        let cx = ControlPlaneContext {
-            service_range: "10.96.17.0/24".parse().unwrap(),
-            domain: "cluster.local",
-            names: &[],
-            scheduling: Scheduling::Host,
-            store: None,
-            replicas: ONE,
-        };
+        let cx = ControlPlaneContext::of(ONE);
         distro.control_plane(version(&format!("1.{minor}.0")), &cx)
     }
 

@@ -78,7 +78,9 @@ fn merged(
         {
             Some(other) if is_gate(object, &condition.type_) => *other = condition.clone(),
             Some(other) if waits_at_gates(other) && waits_at_gates(condition) => {
-                other.last_transition_time = condition.last_transition_time.clone();
+                other
+                    .last_transition_time
+                    .clone_from(&condition.last_transition_time);
             }
             Some(_) => {}
             None if HOSTS_CONDITIONS.contains(&condition.type_.as_str()) => {}

@@ -4,10 +4,7 @@
 //! certificates of the real ones, and refuses what they would refuse.
 
 use std::{
-    collections::BTreeMap,
-    net::Ipv4Addr,
-    os::unix::{fs::symlink, process::CommandExt as _},
-    process::Command,
+    collections::BTreeMap, net::Ipv4Addr, os::unix::process::CommandExt as _, process::Command,
 };
 
 use anyhow::{Context as _, ensure};
@@ -109,8 +106,8 @@ async fn an_image_of_another_version_is_refused() -> anyhow::Result<()> {
 )]
 #[case::k3s_database(
     "k3s",
-    "server --disable-agent --disable-scheduler --datastore-endpoint=postgres://db.test",
-    "this stand-in has no kine"
+    "server --disable-agent --disable-scheduler --datastore-endpoint=oracle://db.test",
+    "storage backend is not defined"
 )]
 #[case::k0s_component(
     "k0s",
@@ -163,8 +160,8 @@ async fn a_stand_in_reads_every_key_of_a_configuration() -> anyhow::Result<()> {
         ),
         ("  storage: {type: sqlite}", "unknown storage type sqlite"),
         (
-            "  storage: {type: kine, kine: {dataSource: 'postgres://db.test'}}",
-            "this stand-in has no kine",
+            "  storage: {type: kine, kine: {dataSource: 'oracle://db.test'}}",
+            "storage backend is not defined",
         ),
     ] {
         std::fs::write(&file, format!("{head}{spec}\n"))?;
@@ -242,12 +239,7 @@ async fn stand_in() -> anyhow::Result<StandIn> {
 /// Runs a test whose user has put the stand-in where the image of that name belongs.
 async fn with_stand_in(image: &str, test: &str) -> anyhow::Result<Ended> {
     let directory = TempDir::new()?;
-    let images = directory.path().join("images");
-    std::fs::create_dir(&images)?;
-    symlink(
-        stand_in().await?.archive,
-        images.join(format!("{image}.tar")),
-    )?;
+    stand_in().await?.offer(directory.path(), image)?;
     let assets = directory.path().to_str().context("a path in UTF-8")?;
     let environment = [
         ("VCLUSTER_TEST_ASSETS", assets),

@@ -22,12 +22,14 @@ use vcluster_harness::{
     progress::Progress,
     settings::Settings,
     vcluster_test,
+    version::VersionRequest,
 };
 
 use crate::{
     child::{CLUSTER, Inner, Runner, announce, is_inner},
     kind_cli::KindCommand,
     own_host::{OwnHost, with_own_host},
+    stores::runs_a_pod,
 };
 
 mod inner {
@@ -120,6 +122,38 @@ async fn a_host_of_two_nodes_is_used_stopped_resumed_and_deleted_by_kind() -> an
         }
         let gone = host.check().await.expect_err("its containers were removed");
         assert!(gone.to_string().contains("somebody deleted it"), "{gone}");
+        Ok(())
+    })
+    .await
+}
+
+/// A host of another version beside the shared one, with tenants older and newer than it.
+#[tokio::test]
+#[ignore = "needs a node image of another version, which takes minutes to build where no registry has it"]
+async fn hosts_of_two_versions_stand_side_by_side() -> anyhow::Result<()> {
+    with_own_host(async |own| {
+        let settings = Settings::from_process()?;
+        let shared = host::shared(&settings, &own.assets, &own.progress).await?;
+        let version = own.assets.resolve(VersionRequest::Minor(1, 33)).await?;
+        let options = KindOptions {
+            image: own.assets.node_image(version).await?.reference,
+            ..own.options()
+        };
+        let older = kind::create(&own.engine, &options, &own.progress).await?;
+        for (host, minor) in [(&older, "v1.33."), (&shared, "v1.34.")] {
+            let says = host.client().await?.apiserver_version().await?.git_version;
+            ensure!(says.starts_with(minor), "{says}");
+        }
+        for tenant in ["1.32", "1.34"] {
+            // They go with their host.
+            let name = format!("{}-{}", own.name, tenant.replace('.', "-"));
+            let cluster = VirtualCluster::builder(&name)
+                .version(tenant.parse()?)
+                .start(&older, &own.assets)
+                .await?;
+            let ran = runs_a_pod(&cluster, cluster.client(), "web").await;
+            ran.with_context(|| format!("a tenant of {tenant}"))?;
+        }
         Ok(())
     })
     .await

@@ -12,12 +12,14 @@ use kube::{
 };
 use rstest::rstest;
 use serde_json::json;
+use tempfile::TempDir;
 use vcluster_harness as vcluster;
 use vcluster_harness::{
     asset::{Assets, Component, DatabaseServer},
     cluster::{self, Cause, Step, VirtualCluster},
     command,
-    datastore::Endpoint,
+    datastore::{Datastore, Endpoint},
+    distro::{Distro, K0s, K3s},
     progress::Progress,
     settings::Settings,
     vcluster_test, wait,
@@ -103,6 +105,80 @@ async fn a_database_outlives_the_control_planes_pod(
     );
     kept.delete().await?;
     Ok(())
+}
+
+/// The same of k3s and k0s, with what stands in for them. What it would cost every run is what it shows of the
+/// same kine that k8s has.
+#[rstest]
+#[case::k3s_on_postgresql(&K3s, &POSTGRESQL)]
+#[case::k0s_on_postgresql(&K0s, &POSTGRESQL)]
+#[case::k3s_on_mariadb(&K3s, &MARIADB)]
+#[case::k0s_on_mariadb(&K0s, &MARIADB)]
+#[vcluster::test(timeout = "8m")]
+#[ignore = "takes a minute for each case, and is run when a distro or kine changes"]
+async fn a_stand_in_outlives_its_pod_in_a_database(
+    #[ignore] cluster: VirtualCluster,
+    #[ignore] client: Client,
+    #[case] distro: &'static dyn Distro,
+    #[case] database: &Database,
+) -> anyhow::Result<()> {
+    let address = database.start(&cluster, client).await?;
+    let wrong = stand_in(&cluster, distro, database.endpoint(&address, "wrong")?).await;
+    let error = wrong.err().context("it started without its database")?;
+    let words = format!("{error:#}");
+    ensure!(words.contains(database.refusal), "{words}");
+
+    let endpoint = database.endpoint(&address, PASSWORD)?;
+    let kept = stand_in(&cluster, distro, endpoint).await?;
+    runs_a_pod(&kept, kept.client(), "before").await?;
+    remember(&kept.client()).await?;
+    let on_host: Api<Pod> = Api::namespaced(kept.host_client(), kept.namespace());
+    shows_no_password(&on_host).await?;
+    lose_pod(&kept).await?;
+    let maps: Api<ConfigMap> = Api::default_namespaced(kept.client());
+    answered(async || Ok(maps.get_opt("memory").await?.is_some())).await?;
+    runs_a_pod(&kept, kept.client(), "after").await?;
+    kept.delete().await?;
+    Ok(())
+}
+
+#[rstest]
+#[case::k3s(&K3s)]
+#[case::k0s(&K0s)]
+#[vcluster::test(timeout = "8m")]
+#[ignore = "takes a minute for each case, and is run when a distro changes"]
+async fn a_stand_in_runs_etcd_of_its_own(
+    #[ignore] cluster: VirtualCluster,
+    #[case] distro: &'static dyn Distro,
+) -> anyhow::Result<()> {
+    let own = stand_in(&cluster, distro, Datastore::Etcd).await?;
+    runs_a_pod(&own, own.client(), "web").await?;
+    own.delete().await?;
+    Ok(())
+}
+
+/// A cluster beside the one that a test was given, of what stands in for a distro.
+async fn stand_in(
+    cluster: &VirtualCluster,
+    distro: &'static dyn Distro,
+    store: impl Into<Datastore>,
+) -> anyhow::Result<VirtualCluster> {
+    let directory = TempDir::new()?;
+    let version = cluster.version().context("no version")?;
+    let image = format!("{}-v{version}", distro.name());
+    let stand_in = assets()?.stand_in(version).await?;
+    stand_in.offer(directory.path(), &image)?;
+    let settings = Settings {
+        assets: Some(directory.path().to_owned()),
+        ..Settings::from_process()?
+    };
+    let started = VirtualCluster::builder(&format!("{}-{}", cluster.name(), distro.name()))
+        .owner(cluster.owner().clone())
+        .distro(distro)
+        .store(store)
+        .start(cluster.host(), &Assets::new(&settings, Progress::silent()))
+        .await?;
+    Ok(started)
 }
 
 async fn shows_no_password(on_host: &Api<Pod>) -> anyhow::Result<()> {

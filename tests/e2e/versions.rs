@@ -235,8 +235,7 @@ async fn several_pods_are_upgraded_while_the_api_answers(
     assert_eq!(upgrade?.to.minor_name(), "1.34");
     // One that is alone is away for longer: it has to be started.
     ensure!(longest < TWO_TRIES, "no answer for {longest:?}");
-    before.are_all_there(&cluster, client).await?;
-    comes_to_rest(&cluster).await
+    before.are_all_there(&cluster, client).await
 }
 
 /// What a client waits that tries again once, where a request may wait five seconds for a server that is gone.

@@ -112,7 +112,7 @@ func (c *clusterConfig) check() error {
 		checks = append(checks, fmt.Errorf("invalid address: %q", api.Address))
 	}
 	if kine := c.Spec.Storage.Kine; kine != nil && kine.DataSource != "" {
-		checks = append(checks, errNoKine)
+		checks = append(checks, checkEndpoint(kine.DataSource))
 	}
 	for _, name := range api.SANs {
 		checks = append(checks, isHost(name))

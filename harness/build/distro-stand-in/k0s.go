@@ -159,6 +159,30 @@ func checkCapabilities() error {
 	return nil
 }
 
+// k0sStore is what k0s keeps its objects in: etcd, or a database that kine speaks to, which is a file unless
+// the configuration says where.
+func k0sStore(config *clusterConfig, user int) (store, error) {
+	directory, mode := filepath.Join(dataDirectory, "db"), os.FileMode(0o750)
+	if config.Spec.Storage.Type == "etcd" {
+		directory, mode = filepath.Join(dataDirectory, "etcd"), 0o700
+	}
+	if err := os.MkdirAll(directory, mode); err != nil {
+		return store{}, err
+	}
+	if err := errors.Join(os.Chown(directory, user, -1), os.Chmod(directory, mode)); err != nil {
+		return store{}, err
+	}
+	kineConfig := config.Spec.Storage.Kine
+	switch {
+	case config.Spec.Storage.Type == "etcd":
+		return etcd(directory), nil
+	case kineConfig != nil && kineConfig.DataSource != "":
+		return kine(kineConfig.DataSource), nil
+	default:
+		return kine(sqlite(directory)), nil
+	}
+}
+
 func hasMode(path string, mode os.FileMode) error {
 	found, err := os.Stat(path)
 	if err != nil {
@@ -214,24 +238,21 @@ func startK0s(config *clusterConfig, pki string, user int) error {
 	if err := kubeconfig(controllerConfig, port, ca, controller); err != nil {
 		return err
 	}
-	store := filepath.Join(dataDirectory, "db")
-	if err := os.MkdirAll(store, 0o750); err != nil {
-		return err
-	}
 	owned := []string{
 		filepath.Join(pki, "sa.key"), filepath.Join(pki, "ca.key"), server.key, kubelet.key,
-		controller.key, proxy.key, controllerConfig, store,
+		controller.key, proxy.key, controllerConfig,
 	}
 	for _, path := range owned {
 		if err := os.Chown(path, user, -1); err != nil {
 			return err
 		}
 	}
-	if err := os.Chmod(store, 0o750); err != nil {
+	objects, err := k0sStore(config, user)
+	if err != nil {
 		return err
 	}
 	apiserver := settings{
-		"etcd-servers":                       "http://127.0.0.1:2379",
+		"etcd-servers":                       storeAddress,
 		"advertise-address":                  api.Address,
 		"allow-privileged":                   "true",
 		"anonymous-auth":                     "false",
@@ -291,7 +312,7 @@ func startK0s(config *clusterConfig, pki string, user int) error {
 	}
 	upstream := parts{
 		user:          user,
-		store:         filepath.Join(store, "etcd"),
+		store:         objects,
 		port:          port,
 		apiserver:     apiserver,
 		controllers:   controllers,

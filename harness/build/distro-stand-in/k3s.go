@@ -114,10 +114,29 @@ func checkK3s(given flags, rest []string) error {
 	if len(given["kube-scheduler-arg"]) > 0 || !given.is("disable-scheduler") {
 		checks = append(checks, errors.New("this stand-in has no scheduler"))
 	}
-	if len(given["datastore-endpoint"]) > 0 || os.Getenv("K3S_DATASTORE_ENDPOINT") != "" {
-		checks = append(checks, errNoKine)
+	if endpoint := datastore(given); endpoint != "" {
+		checks = append(checks, checkEndpoint(endpoint))
 	}
 	return errors.Join(checks...)
+}
+
+// datastore gives the endpoint of a database outside, or nothing.
+func datastore(given flags) string {
+	return given.text("datastore-endpoint", os.Getenv("K3S_DATASTORE_ENDPOINT"))
+}
+
+// k3sStore is what k3s keeps its objects in: a database, etcd of its own, or a file.
+func k3sStore(given flags, directory string) (store, error) {
+	if endpoint := datastore(given); endpoint != "" {
+		return kine(endpoint), nil
+	}
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return store{}, err
+	}
+	if given.is("cluster-init") {
+		return etcd(filepath.Join(directory, "etcd")), nil
+	}
+	return kine(sqlite(directory)), nil
 }
 
 // checkServiceKey makes sure that tokens can be signed and verified with the one file.
@@ -172,9 +191,13 @@ func startK3s(given flags, control, service string, authorities map[string]*auth
 	if err := kubeconfig(controllerConfig, port, serverAuthority, controller); err != nil {
 		return err
 	}
+	objects, err := k3sStore(given, filepath.Join(control, "db"))
+	if err != nil {
+		return err
+	}
 	issuer := "https://kubernetes.default.svc." + domain
 	apiserver := settings{
-		"etcd-servers":                       "http://127.0.0.1:2379",
+		"etcd-servers":                       storeAddress,
 		"cert-dir":                           filepath.Join(tls, "temporary-certs"),
 		"allow-privileged":                   "true",
 		"enable-bootstrap-token-auth":        "true",
@@ -225,7 +248,7 @@ func startK3s(given flags, control, service string, authorities map[string]*auth
 	apiserver.override(given["kube-apiserver-arg"])
 	controllers.override(given["kube-controller-manager-arg"])
 	upstream := parts{
-		store:         filepath.Join(control, "db"),
+		store:         objects,
 		port:          port,
 		apiserver:     apiserver,
 		controllers:   controllers,

@@ -3,18 +3,14 @@
 // upstream programs with the flags that they would give them. It is not a distro and no test author is
 // given it.
 //
-// In place of kine there is etcd, and in place of k3s's own listener the API server's.
+// In place of k3s's own listener there is the API server's.
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 )
-
-// The store in place of kine is always the same.
-var errNoKine = errors.New("this stand-in has no kine for a database outside")
 
 func main() {
 	name := filepath.Base(os.Args[0])

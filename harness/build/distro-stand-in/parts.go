@@ -16,7 +16,7 @@ import (
 type parts struct {
 	// The user that they run as when this process is root.
 	user                   int
-	store                  string
+	store                  store
 	port                   string
 	apiserver, controllers settings
 	authority              *authority
@@ -36,8 +36,9 @@ func (p *parts) run() error {
 			_ = command.Process.Kill()
 		}
 	}()
-	start := func(name string, arguments []string) error {
-		command := exec.Command(name, arguments...)
+	start := func(name string, arguments settings, environment []string) error {
+		command := exec.Command(name, arguments.arguments()...)
+		command.Env = environment
 		command.Stdout, command.Stderr = os.Stdout, os.Stderr
 		if os.Geteuid() == 0 {
 			command.SysProcAttr = &syscall.SysProcAttr{
@@ -51,10 +52,10 @@ func (p *parts) run() error {
 		go func() { ended <- fmt.Errorf("%s ended: %v", name, command.Wait()) }()
 		return nil
 	}
-	if err := start("etcd", storeArguments(p.store)); err != nil {
+	if err := start(p.store.program, p.store.arguments, p.store.environment); err != nil {
 		return err
 	}
-	if err := start("kube-apiserver", p.apiserver.arguments()); err != nil {
+	if err := start("kube-apiserver", p.apiserver, nil); err != nil {
 		return err
 	}
 	ready := make(chan error, 1)
@@ -65,7 +66,7 @@ func (p *parts) run() error {
 			if err != nil {
 				return err
 			}
-			if err := start("kube-controller-manager", p.controllers.arguments()); err != nil {
+			if err := start("kube-controller-manager", p.controllers, nil); err != nil {
 				return err
 			}
 		case err := <-ended:
@@ -105,19 +106,4 @@ func (p *parts) wait() error {
 		seen = response.Status
 	}
 	return fmt.Errorf("the API server was not ready within %s; last seen: %s", patience, seen)
-}
-
-func storeArguments(directory string) []string {
-	return settings{
-		"data-dir":                    directory,
-		"listen-client-urls":          "http://127.0.0.1:2379",
-		"advertise-client-urls":       "http://127.0.0.1:2379",
-		"listen-peer-urls":            "http://127.0.0.1:2380",
-		"initial-advertise-peer-urls": "http://127.0.0.1:2380",
-		"initial-cluster":             "default=http://127.0.0.1:2380",
-		"unsafe-no-fsync":             "true",
-		"heartbeat-interval":          "20",
-		"election-timeout":            "200",
-		"log-level":                   "warn",
-	}.arguments()
 }

@@ -49,7 +49,8 @@ pub(crate) const STAND_IN: GoModule = module!(
         "k0s.go",
         "k3s.go",
         "parts.go",
-        "pki.go"
+        "pki.go",
+        "store.go"
     ]
 );
 

@@ -1,6 +1,10 @@
 //! What stands in for k3s and k0s in this project's own tests, where their images cannot be had.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Builder, Error, archive::ImageConfig, builder::write_image, go::GoBuild, go_module, shell,
@@ -12,13 +16,14 @@ use crate::{
 };
 
 /// The image is made anew when this changes.
-const REVISION: &str = "1";
+const REVISION: &str = "2";
 
 const NAME: &str = "distro-stand-in";
 
 /// The upstream programs that it starts.
-const PROGRAMS: [Binary; 3] = [
+const PROGRAMS: [Binary; 4] = [
     Binary::Etcd,
+    Binary::Kine,
     Binary::KubeApiserver,
     Binary::KubeControllerManager,
 ];
@@ -31,6 +36,20 @@ pub struct StandIn {
     pub program: PathBuf,
     /// The image, as `VCLUSTER_TEST_ASSETS` takes it.
     pub archive: PathBuf,
+}
+
+impl StandIn {
+    /// Puts it into a user's directory of assets, under the name that the image of a distro has there, such as
+    /// `k3s-v1.34.2`.
+    ///
+    /// # Errors
+    /// The directory cannot be written, or has such an image.
+    #[doc(hidden)]
+    pub fn offer(&self, directory: &Path, image: &str) -> io::Result<()> {
+        let images = directory.join("images");
+        std::fs::create_dir_all(&images)?;
+        symlink(&self.archive, images.join(format!("{image}.tar")))
+    }
 }
 
 impl Builder {

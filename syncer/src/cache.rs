@@ -2,7 +2,6 @@
 //! changes. There is one watch per kind and side, however many read it.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -17,7 +16,11 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::{object_key::ObjectKey, resource::Synced};
+use crate::{
+    object_key::ObjectKey,
+    objects::{Form, Objects},
+    resource::Synced,
+};
 
 /// A shared, read-only view of all objects of one kind on one side.
 pub struct Cache<K> {
@@ -25,7 +28,7 @@ pub struct Cache<K> {
 }
 
 struct Inner<K> {
-    objects: RwLock<HashMap<ObjectKey, Arc<K>>>,
+    objects: RwLock<Objects<K>>,
     subscribers: RwLock<Vec<Subscriber<K>>>,
     is_ready: watch::Sender<bool>,
 }
@@ -60,9 +63,21 @@ impl<K> Clone for Cache<K> {
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
+        Self::new(Form::Whole)
+    }
+}
+
+impl<K> Cache<K> {
+    /// An empty one for a kind of which there may be thousands of objects, each of which is looked up by
+    /// its key. To look through all of them takes long.
+    pub fn packed() -> Self {
+        Self::new(Form::Packed)
+    }
+
+    fn new(form: Form) -> Self {
         Self {
             inner: Arc::new(Inner {
-                objects: RwLock::default(),
+                objects: RwLock::new(Objects::new(form)),
                 subscribers: RwLock::default(),
                 is_ready: watch::Sender::new(false),
             }),
@@ -80,30 +95,9 @@ impl<K> fmt::Debug for Cache<K> {
 }
 
 impl<K> Cache<K> {
-    /// The object at `key`, as last seen.
-    pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
-        self.read(|objects| objects.get(key).cloned())
-    }
-
     /// Is there an object at `key`?
     pub fn contains(&self, key: &ObjectKey) -> bool {
-        self.read(|objects| objects.contains_key(key))
-    }
-
-    /// All objects for which `is_wanted` says yes. It must be quick: it holds up the watch.
-    pub fn filter(&self, mut is_wanted: impl FnMut(&K) -> bool) -> Vec<Arc<K>> {
-        self.read(|objects| {
-            objects
-                .values()
-                .filter(|object| is_wanted(object))
-                .cloned()
-                .collect()
-        })
-    }
-
-    /// Does `is_wanted` say yes to any object?
-    pub fn any(&self, mut is_wanted: impl FnMut(&K) -> bool) -> bool {
-        self.read(|objects| objects.values().any(|object| is_wanted(object)))
+        self.read(|objects| objects.contains(key))
     }
 
     /// The keys of all objects.
@@ -113,7 +107,7 @@ impl<K> Cache<K> {
 
     /// How many objects there are.
     pub fn len(&self) -> usize {
-        self.read(HashMap::len)
+        self.read(Objects::len)
     }
 
     /// Are there none?
@@ -133,26 +127,7 @@ impl<K> Cache<K> {
         let _ready = is_ready.wait_for(|is_ready| *is_ready).await;
     }
 
-    /// Calls `subscriber` for everything that is there, as if it came now, and for every change from
-    /// now on, in the order of subscription. It runs within the watch and must be quick.
-    pub fn subscribe(&self, subscriber: impl Fn(&Change<K>) + Send + Sync + 'static) {
-        // Held all the while, so that no change is missed; one may be told twice.
-        let mut subscribers = self
-            .inner
-            .subscribers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        for (key, after) in self.read(HashMap::clone) {
-            subscriber(&Change {
-                key,
-                before: None,
-                after: Some(after),
-            });
-        }
-        subscribers.push(Box::new(subscriber));
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&HashMap<ObjectKey, Arc<K>>) -> T) -> T {
+    fn read<T>(&self, read: impl FnOnce(&Objects<K>) -> T) -> T {
         read(
             &self
                 .inner
@@ -162,7 +137,7 @@ impl<K> Cache<K> {
         )
     }
 
-    fn write<T>(&self, write: impl FnOnce(&mut HashMap<ObjectKey, Arc<K>>) -> T) -> T {
+    fn write<T>(&self, write: impl FnOnce(&mut Objects<K>) -> T) -> T {
         write(
             &mut self
                 .inner
@@ -182,35 +157,82 @@ impl<K> Cache<K> {
             subscriber(change);
         }
     }
+}
+
+impl<K: Synced> Cache<K> {
+    /// The object at `key`, as last seen.
+    pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
+        self.read(|objects| objects.get(key))
+    }
+
+    /// All objects for which `is_wanted` says yes. It must be quick: it holds up the watch.
+    pub fn filter(&self, mut is_wanted: impl FnMut(&K) -> bool) -> Vec<Arc<K>> {
+        self.read(|objects| {
+            objects
+                .values()
+                .filter(|object| is_wanted(object))
+                .collect()
+        })
+    }
+
+    /// Does `is_wanted` say yes to any object?
+    pub fn any(&self, mut is_wanted: impl FnMut(&K) -> bool) -> bool {
+        self.read(|objects| objects.values().any(|object| is_wanted(&object)))
+    }
+
+    /// Calls `subscriber` for everything that is there, as if it came now, and for every change from
+    /// now on, in the order of subscription. It runs within the watch and must be quick.
+    pub fn subscribe(&self, subscriber: impl Fn(&Change<K>) + Send + Sync + 'static) {
+        // Held all the while, so that no change is missed; one may be told twice.
+        let mut subscribers = self
+            .inner
+            .subscribers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for key in self.keys() {
+            if let Some(after) = self.get(&key) {
+                subscriber(&Change {
+                    key,
+                    before: None,
+                    after: Some(after),
+                });
+            }
+        }
+        subscribers.push(Box::new(subscriber));
+    }
 
     /// Replaces everything that is known by `objects` and tells what changed.
-    fn replace(&self, objects: HashMap<ObjectKey, Arc<K>>) {
-        let mut old = self.write(|current| std::mem::replace(current, objects.clone()));
-        for (key, after) in objects {
+    fn replace(&self, objects: Objects<K>) {
+        let mut old = self.write(|current| std::mem::replace(current, objects));
+        for key in self.keys() {
             let before = old.remove(&key);
             self.publish(&Change {
-                key,
                 before,
-                after: Some(after),
+                after: self.get(&key),
+                key,
             });
         }
-        for (key, before) in old {
+        let lost: Vec<_> = old.keys().cloned().collect();
+        for key in lost {
             self.publish(&Change {
-                key,
-                before: Some(before),
+                before: old.remove(&key),
                 after: None,
+                key,
             });
         }
         self.inner.is_ready.send_replace(true);
     }
-}
 
-impl<K: Synced> Cache<K> {
+    /// None of this kind's objects, for a list that begins.
+    fn none(&self) -> Objects<K> {
+        Objects::new(self.read(Objects::form))
+    }
+
     /// Puts one object in, as if the watch had seen it.
     pub(crate) fn insert(&self, object: K) {
         let key = ObjectKey::of(&object);
         let after = Arc::new(object);
-        let before = self.write(|objects| objects.insert(key.clone(), Arc::clone(&after)));
+        let before = self.write(|objects| objects.insert(key.clone(), &after));
         self.publish(&Change {
             key,
             before,
@@ -241,7 +263,7 @@ impl<K: Synced> Cache<K> {
         stop: CancellationToken,
     ) {
         let mut events = watcher(api.clone(), config.clone()).boxed();
-        let mut listed = HashMap::new();
+        let mut listed = self.none();
         let mut failures = 0;
         // Either branch may be dropped half-way: the stream keeps its state in itself.
         while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
@@ -253,11 +275,14 @@ impl<K: Synced> Cache<K> {
             }) {
                 Ok(Event::Apply(object)) => self.insert(object),
                 Ok(Event::Delete(object)) => self.remove(object),
-                Ok(Event::Init) => listed = HashMap::new(),
+                Ok(Event::Init) => listed = self.none(),
                 Ok(Event::InitApply(object)) => {
-                    listed.insert(ObjectKey::of(&object), Arc::new(object));
+                    listed.insert(ObjectKey::of(&object), &Arc::new(object));
                 }
-                Ok(Event::InitDone) => self.replace(std::mem::take(&mut listed)),
+                Ok(Event::InitDone) => {
+                    let none = self.none();
+                    self.replace(std::mem::replace(&mut listed, none));
+                }
                 Err(error) => {
                     self.report(&error, failures);
                     if is_refused_for_age(&error) {
@@ -319,12 +344,12 @@ mod tests {
         }
     }
 
-    fn listed(names: &[&str]) -> HashMap<ObjectKey, Arc<ConfigMap>> {
-        names
-            .iter()
-            .map(|name| config_map(name))
-            .map(|object| (ObjectKey::of(&object), Arc::new(object)))
-            .collect()
+    fn listed(names: &[&str]) -> Objects<ConfigMap> {
+        let mut listed = Objects::new(Form::Whole);
+        for object in names.iter().map(|name| config_map(name)) {
+            listed.insert(ObjectKey::of(&object), &Arc::new(object));
+        }
+        listed
     }
 
     #[test]
@@ -390,7 +415,7 @@ mod tests {
     async fn a_cache_is_ready_after_its_first_list() {
         let cache = Cache::<ConfigMap>::default();
         assert!(!cache.is_ready());
-        cache.replace(HashMap::new());
+        cache.replace(listed(&[]));
         cache.wait_until_ready().await;
     }
 

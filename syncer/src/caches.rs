@@ -101,6 +101,14 @@ impl<K> Default for Pair<K> {
 }
 
 impl<K> Pair<K> {
+    /// Caches for a kind of which there may be thousands of objects.
+    fn packed() -> Self {
+        Self {
+            on_virtual: Cache::packed(),
+            on_host: Cache::packed(),
+        }
+    }
+
     /// Is the virtual object there and its twin not?
     fn waits(&self, key: &ObjectKey, host_key: &ObjectKey) -> bool {
         self.on_virtual.contains(key) && !self.on_host.contains(host_key)
@@ -112,12 +120,12 @@ impl Caches {
     pub fn new(names: NameTranslator, sync: config::Sync) -> Self {
         let caches = Self {
             names,
-            pods: Pair::default(),
+            pods: Pair::packed(),
             services: Pair::default(),
             endpoints: Pair::default(),
             endpoint_slices: Pair::default(),
             config_maps: Pair::default(),
-            secrets: Pair::default(),
+            secrets: Pair::packed(),
             nodes: Pair::default(),
             namespaces: Cache::default(),
             claims: Pair::default(),

@@ -33,6 +33,7 @@ mod mirror;
 pub mod naming;
 mod nodes;
 pub mod object_key;
+mod objects;
 mod optional;
 pub mod plan;
 mod process;
@@ -44,6 +45,7 @@ pub mod rbac;
 pub mod references;
 pub mod relay;
 pub mod reset;
+mod residents;
 pub mod resource;
 pub mod resources;
 #[cfg(test)]

@@ -20,10 +20,8 @@ use crate::{
     metadata, mirror,
     object_key::ObjectKey,
     queue::{Outcome, Queue},
-    resources::{
-        node::{self, Sighting},
-        pod,
-    },
+    residents::Residents,
+    resources::{node, pod},
     worker,
     write::{self, Side},
 };
@@ -36,6 +34,7 @@ const LINGER: Duration = Duration::from_secs(10);
 pub(crate) struct Nodes {
     clusters: Arc<Clusters>,
     queue: Queue<String>,
+    residents: Residents,
     unused_since: Mutex<HashMap<String, Instant>>,
     /// What made-up nodes say that they run.
     version: OnceCell<String>,
@@ -47,6 +46,7 @@ impl Nodes {
         let nodes = Arc::new(Self {
             clusters: Arc::clone(clusters),
             queue: Queue::default(),
+            residents: Residents::default(),
             unused_since: Mutex::default(),
             version: OnceCell::new(),
         });
@@ -76,18 +76,22 @@ impl Nodes {
                 on.for_each(|node| nodes.queue.add(node));
             }
         });
-        for cache in [&caches.pods.on_host, &caches.pods.on_virtual] {
+        for (side, cache) in [
+            (Side::Host, &caches.pods.on_host),
+            (Side::Virtual, &caches.pods.on_virtual),
+        ] {
             let weak = Arc::downgrade(&nodes);
             cache.subscribe(move |change| {
                 if let Some(nodes) = weak.upgrade() {
-                    nodes.on_pod(change);
+                    nodes.on_pod(side, change);
                 }
             });
         }
         nodes
     }
 
-    fn on_pod(&self, change: &Change<Pod>) {
+    fn on_pod(&self, side: Side, change: &Change<Pod>) {
+        self.residents.update(side, change);
         let node =
             |pod: &Option<Arc<Pod>>| pod.as_deref().and_then(pod::node_of).map(str::to_owned);
         let (before, after) = (node(&change.before), node(&change.after));
@@ -165,7 +169,7 @@ impl Nodes {
         let host = self.clusters.caches.nodes.on_host.get(key);
         let host = match sync.from_host.nodes.shown() {
             Shown::MadeUp => return self.made_up(&key.name).await,
-            Shown::Used => host.filter(|_| self.is_used(&key.name)),
+            Shown::Used => host.filter(|_| self.residents.is_used(&key.name)),
             Shown::Labelled(labels) => host.filter(|host| node::has_labels(host, labels)),
             Shown::All => host,
         };
@@ -198,15 +202,9 @@ impl Nodes {
     }
 
     async fn made_up(&self, name: &str) -> Result<Option<Node>, write::Error> {
-        let pods = &self.clusters.caches.pods.on_host;
-        let pods = pods.filter(|pod| pod::node_of(pod) == Some(name));
-        if pods.is_empty() {
+        let Some(seen) = self.residents.sighting(name) else {
             return Ok(None);
-        }
-        let mut seen = Sighting::default();
-        for pod in &pods {
-            seen.add(pod);
-        }
+        };
         let version = self.version.get_or_try_init(async || {
             let client = self.clusters.on_virtual.client();
             let answer = client.apiserver_version().await;
@@ -229,13 +227,6 @@ impl Nodes {
             Shown::MadeUp | Shown::Used => LINGER,
             Shown::Labelled(_) | Shown::All => Duration::ZERO,
         }
-    }
-
-    /// Is a pod of this cluster on the node, on either side?
-    fn is_used(&self, name: &str) -> bool {
-        let is_on = |pod: &Pod| pod::node_of(pod) == Some(name);
-        self.clusters.caches.pods.on_host.any(is_on)
-            || self.clusters.caches.pods.on_virtual.any(is_on)
     }
 
     fn unused_since(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {

@@ -2,7 +2,7 @@
 
 use k8s_openapi::{
     api::core::v1::{
-        Container, Node, PersistentVolume, PersistentVolumeSpec, Pod, PodSpec, PodStatus,
+        Container, Node, PersistentVolume, PersistentVolumeSpec, Pod, PodSpec, PodStatus, Secret,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -32,6 +32,15 @@ pub(crate) fn host_pod(pod: &mut Pod) {
         tolerations: spec.tolerations,
         ..PodSpec::default()
     });
+}
+
+/// Of the tokens that the host keeps for pods, the syncer reads whose they are and until when they are
+/// good.
+pub(crate) fn host_secret(secret: &mut Secret) {
+    let labels = secret.metadata.labels.as_ref();
+    if labels.is_some_and(|labels| labels.contains_key(labels::TOKENS)) {
+        secret.data = None;
+    }
 }
 
 /// Of everybody's pods, the syncer reads how much room they take on which node, and whose they are.
@@ -109,9 +118,29 @@ pub(crate) fn node(node: &mut Node) {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::{EnvVar, Volume};
+    use k8s_openapi::{
+        ByteString,
+        api::core::v1::{EnvVar, Volume},
+    };
 
     use super::*;
+
+    #[test]
+    fn tokens_are_not_kept_and_other_secrets_are() {
+        let secret = |label: &str| Secret {
+            metadata: ObjectMeta {
+                labels: Some([(label.to_owned(), "true".to_owned())].into()),
+                ..ObjectMeta::default()
+            },
+            data: Some([("key".to_owned(), ByteString(b"secret".to_vec()))].into()),
+            ..Secret::default()
+        };
+        let (mut tokens, mut other) = (secret(labels::TOKENS), secret("app"));
+        host_secret(&mut tokens);
+        host_secret(&mut other);
+        assert_eq!(tokens.data, None);
+        assert_eq!(other, secret("app"));
+    }
 
     #[test]
     fn of_a_host_pod_only_what_may_change_is_kept() {

@@ -46,7 +46,12 @@ impl Caches {
         all.extend(pair(&self.services, Shows::Ours));
         all.extend(pair(&self.endpoints, Shows::Ours));
         all.extend(pair(&self.config_maps, Shows::Ours));
-        all.extend(pair(&self.secrets, Shows::Ours));
+        all.push(on_virtual(&self.secrets.on_virtual, trim::nothing));
+        all.push(on_host(
+            &self.secrets.on_host,
+            Shows::Ours,
+            trim::host_secret,
+        ));
         let (to_host, from_host) = (&self.sync.to_host, &self.sync.from_host);
         if to_host.persistent_volume_claims.enabled {
             all.extend(pair(&self.claims, Shows::Ours));

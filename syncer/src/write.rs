@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// One of the two clusters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// The virtual cluster.
     Virtual,

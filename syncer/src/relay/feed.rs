@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use kube::Resource;
-
 use super::{
     directory::{ApiServer, Directory},
     shared::SharedDirectory,
@@ -12,6 +10,7 @@ use crate::{
     cache::Cache,
     caches::Caches,
     config::{Shown, SyncConfig},
+    resource::Synced,
     resources::node,
 };
 
@@ -64,7 +63,7 @@ impl SharedDirectory {
         put: fn(&mut Directory, &K),
         remove: fn(&mut Directory, &str),
     ) where
-        K: Resource + Send + Sync + 'static,
+        K: Synced,
     {
         let directory = self.clone();
         cache.subscribe(move |change| {

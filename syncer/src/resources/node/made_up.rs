@@ -36,6 +36,11 @@ impl Sighting {
         self.addresses
             .extend(all.filter(|address| !address.is_empty()));
     }
+
+    /// Takes in what others say.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.addresses.extend(other.addresses);
+    }
 }
 
 /// The node called `name`, whose kubelet is of the version `kubelet`.

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal};
 use vcluster_harness::{cluster::VirtualCluster, deadline::Deadline, owner::Owner};
 
 /// Set for inner tests.
-const INNER: &str = "E2E_INNER";
+pub(crate) const INNER: &str = "E2E_INNER";
 
 /// What an inner test says of its cluster, in front of the namespace.
 pub(crate) const CLUSTER: &str = "inner cluster: ";

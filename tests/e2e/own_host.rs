@@ -5,7 +5,8 @@ use std::{collections::HashMap, fs::File, panic::AssertUnwindSafe, path::PathBuf
 use bollard::{
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
-        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
+        RemoveContainerOptionsBuilder,
     },
 };
 use futures::FutureExt as _;
@@ -80,6 +81,18 @@ impl OwnHost {
         Ok(())
     }
 
+    /// The volumes that say they are of this host, whether it has them or not.
+    pub(crate) async fn volumes_of_name(&self) -> anyhow::Result<Vec<String>> {
+        let label = format!("io.x-k8s.kind.cluster={}", self.name);
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = ListVolumesOptionsBuilder::default()
+            .filters(&filters)
+            .build();
+        let listed = self.engine.docker().list_volumes(Some(options)).await?;
+        let volumes = listed.volumes.into_iter().flatten();
+        Ok(volumes.map(|volume| volume.name).collect())
+    }
+
     /// The volumes of the host's containers.
     pub(crate) async fn volumes(&self) -> anyhow::Result<Vec<String>> {
         let mut volumes = Vec::new();
@@ -120,10 +133,24 @@ pub(crate) async fn with_own_host(
     };
     let result = AssertUnwindSafe(body(&own)).catch_unwind().await;
     delete_leftovers(&own.engine).await?;
+    delete_locks(&own)?;
     match result {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// Nobody else has locks of this name.
+fn delete_locks(own: &OwnHost) -> std::io::Result<()> {
+    let prefix = format!("host-{}.", own.name);
+    for entry in std::fs::read_dir(own.settings.cache.join("locks"))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        if name.to_string_lossy().starts_with(&prefix) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 async fn turn(directory: PathBuf) -> anyhow::Result<File> {

@@ -26,7 +26,7 @@ pub(crate) enum Task {
     Bench(BenchArguments),
     /// Run tests over and over, kill them at random moments, and list what is left: that must be nothing.
     Soak(SoakArguments),
-    /// Everything a change must pass: fmt, lint, doc, deny and test.
+    /// Everything a change must pass: fmt, lint, doc, deny, and test under both runners.
     Ci,
     /// Check the formatting; `cargo fmt --all` mends it.
     Fmt,
@@ -49,9 +49,22 @@ pub(crate) struct TestArguments {
     /// Leave out the tests that need a host, and the set-up.
     #[arg(long)]
     pub(crate) hermetic: bool,
+    /// What runs the test programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) runner: Runner,
     /// Passed to each test program, such as `-- --nocapture`.
     #[arg(last = true)]
     pub(crate) passed_on: Vec<String>,
+}
+
+/// A program that runs test programs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runner {
+    /// `cargo test`: a process for each test program.
+    #[default]
+    Cargo,
+    /// cargo-nextest: a process for each test.
+    Nextest,
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +126,17 @@ mod tests {
         };
         assert_eq!(test.filter.as_deref(), Some("pods"));
         assert_eq!(test.passed_on, ["--nocapture", "--exact"]);
+    }
+
+    #[test]
+    fn cargo_runs_tests_unless_another_runner_is_asked_for() {
+        let of = |words: &[&str]| match Arguments::parse_from(words).task {
+            Task::Test(test) => test.runner,
+            task => panic!("{task:?}"),
+        };
+        assert_eq!(of(&["xtask", "test"]), Runner::Cargo);
+        let asked = ["xtask", "test", "--runner", "nextest"];
+        assert_eq!(of(&asked), Runner::Nextest);
     }
 
     #[test]

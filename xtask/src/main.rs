@@ -4,6 +4,7 @@ mod arguments;
 mod bench;
 mod checks;
 mod demo;
+mod nextest;
 mod process;
 mod setup;
 mod soak;
@@ -14,6 +15,7 @@ mod workspace;
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    path::PathBuf,
     process::ExitCode,
     time::Instant,
 };
@@ -23,7 +25,7 @@ use tracing_subscriber::EnvFilter;
 use vcluster_harness::{progress::Progress, settings::Settings};
 
 use crate::{
-    arguments::{Arguments, Task, TestArguments},
+    arguments::{Arguments, Runner, Task, TestArguments},
     summary::{Outcome, Summary},
 };
 
@@ -72,10 +74,10 @@ async fn run(task: Task, settings: &Settings) -> anyhow::Result<()> {
         }
         Task::Test(arguments) => test(&arguments, settings, &mut summary).await?,
         Task::E2e(arguments) => {
-            set_up(settings, &mut summary).await?;
-            test_run::with_host(&arguments, settings, &mut summary)?;
+            let nextest = set_up(settings, &mut summary).await?;
+            test_run::with_host(&nextest, &arguments, settings, &mut summary)?;
         }
-        Task::Setup => set_up(settings, &mut summary).await?,
+        Task::Setup => drop(set_up(settings, &mut summary).await?),
         Task::Ci => {
             checks::fmt(&mut summary)?;
             checks::lint(&mut summary)?;
@@ -83,6 +85,8 @@ async fn run(task: Task, settings: &Settings) -> anyhow::Result<()> {
             checks::oldest_types(&mut summary)?;
             checks::deny(&mut summary)?;
             test(&TestArguments::default(), settings, &mut summary).await?;
+            let nextest = setup::prepare_nextest(settings, &Progress::detect())?;
+            nextest::sample(&nextest, settings, &mut summary)?;
         }
         Task::Fmt => checks::fmt(&mut summary)?,
         Task::Lint => checks::lint(&mut summary)?,
@@ -101,19 +105,31 @@ async fn test(
     settings: &Settings,
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
-    if !arguments.hermetic {
-        set_up(settings, summary).await?;
+    let nextest = if arguments.hermetic {
+        None
+    } else {
+        Some(set_up(settings, summary).await?)
+    };
+    if arguments.runner == Runner::Nextest {
+        let nextest = match nextest {
+            Some(nextest) => nextest,
+            None => setup::prepare_nextest(settings, &Progress::detect())?,
+        };
+        return nextest::all(&nextest, arguments, settings, summary);
     }
     test_run::hermetic(arguments, summary)?;
-    if !arguments.hermetic {
-        test_run::with_host(arguments, settings, summary)?;
+    if let Some(nextest) = nextest {
+        test_run::with_host(&nextest, arguments, settings, summary)?;
     }
     Ok(())
 }
 
-async fn set_up(settings: &Settings, summary: &mut Summary) -> anyhow::Result<()> {
+/// Everything down to a host that is up, and the runner that some tests are about: gives where that is.
+async fn set_up(settings: &Settings, summary: &mut Summary) -> anyhow::Result<PathBuf> {
     let started = Instant::now();
-    setup::prepare_all(settings, &Progress::detect()).await?;
+    let progress = Progress::detect();
+    setup::prepare_all(settings, &progress).await?;
+    let nextest = setup::prepare_nextest(settings, &progress)?;
     summary.add("set-up", Outcome::Passed, started.elapsed());
-    Ok(())
+    Ok(nextest)
 }

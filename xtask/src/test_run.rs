@@ -1,7 +1,8 @@
-//! Runs the tests and counts them.
+//! Runs the tests under `cargo test` and counts them.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read, Write as _},
+    path::Path,
     process::{Command, Stdio},
     sync::LazyLock,
 };
@@ -15,7 +16,7 @@ use vcluster_harness::{
 
 use crate::{
     arguments::TestArguments,
-    process,
+    nextest, process,
     summary::{Outcome, Summary},
     workspace::{self, TestPrograms},
 };
@@ -39,14 +40,20 @@ pub(crate) fn hermetic(arguments: &TestArguments, summary: &mut Summary) -> anyh
     for name in &hermetic {
         tests.args(["--test", name]);
     }
-    step("hermetic tests", tests, arguments, summary)?;
-    let mut documents = test_command();
-    documents.arg("--doc");
-    step("documentation tests", documents, arguments, summary)
+    step("hermetic tests", tests, SAYS, arguments, summary)?;
+    documents(arguments, summary)
 }
 
-/// The tests that need a host.
+/// Examples in documents, which `cargo test` alone can run.
+pub(crate) fn documents(arguments: &TestArguments, summary: &mut Summary) -> anyhow::Result<()> {
+    let mut documents = test_command();
+    documents.arg("--doc");
+    step("documentation tests", documents, SAYS, arguments, summary)
+}
+
+/// The tests that need a host; some are about nextest.
 pub(crate) fn with_host(
+    nextest: &Path,
     arguments: &TestArguments,
     settings: &Settings,
     summary: &mut Summary,
@@ -56,13 +63,14 @@ pub(crate) fn with_host(
     for name in &need_host {
         tests.args(["--test", name]);
     }
-    step("tests on a host", tests, arguments, summary)?;
-    publish_timeline(settings);
+    tests.env(nextest::PROGRAM, nextest);
+    step("tests on a host", tests, SAYS, arguments, summary)?;
+    publish_timeline(settings, &run_name());
     Ok(())
 }
 
 /// The run that all test programs of this command belong to.
-fn run_name() -> String {
+pub(crate) fn run_name() -> String {
     static NAME: LazyLock<String> = LazyLock::new(|| {
         let now = Timestamp::now().strftime("%Y%m%dT%H%M%S");
         std::env::var(RUN).unwrap_or_else(|_| format!("{now}-{}", std::process::id()))
@@ -71,8 +79,8 @@ fn run_name() -> String {
 }
 
 /// Makes the page of the time line that the tests wrote, and says where it is.
-fn publish_timeline(settings: &Settings) {
-    let run = Artifacts::root_around(settings, workspace::root()).join(run_name());
+pub(crate) fn publish_timeline(settings: &Settings, run: &str) {
+    let run = Artifacts::root_around(settings, workspace::root()).join(run);
     let text = match timeline::publish(&run) {
         Ok(published) => format!("time line: {}", published.page.display()),
         // Tests that were all filtered out write none.
@@ -85,19 +93,34 @@ fn publish_timeline(settings: &Settings) {
 /// Always the whole workspace with programs picked by name: picking packages would change the features
 /// of dependencies and so build them again.
 fn test_command() -> Command {
-    let mut cargo = workspace::cargo();
+    let mut cargo = in_workspace(workspace::cargo(), &run_name());
     cargo.args(["test", "--workspace", "--no-fail-fast"]);
-    // Where a panic came from helps; where an error was made of another one hides what it says.
-    if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
-        cargo.env("RUST_LIB_BACKTRACE", "0");
-    }
-    cargo.env(RUN, run_name());
     cargo
 }
 
-fn step(
+/// A runner, to be run at the root, of tests that belong to this run.
+pub(crate) fn in_workspace(mut runner: Command, run: &str) -> Command {
+    // Where a panic came from helps; where an error was made of another one hides what it says.
+    if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
+        runner.env("RUST_LIB_BACKTRACE", "0");
+    }
+    runner.current_dir(workspace::root()).env(RUN, run);
+    runner
+}
+
+/// Where a runner says how tests went, and how a line of that is counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Says {
+    OnOutput(fn(&mut Counts, &str)),
+    OnError(fn(&mut Counts, &str)),
+}
+
+const SAYS: Says = Says::OnOutput(Counts::add);
+
+pub(crate) fn step(
     name: &'static str,
     mut command: Command,
+    says: Says,
     arguments: &TestArguments,
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
@@ -106,24 +129,37 @@ fn step(
         command.arg("--").args(&arguments.passed_on);
     }
     summary.step(name, || {
+        command.stdin(Stdio::null());
+        match says {
+            Says::OnOutput(_) => command.stdout(Stdio::piped()),
+            Says::OnError(_) => command.stderr(Stdio::piped()),
+        };
         let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
             .spawn()
             .map_err(|source| process::start_error(&command, source))?;
-        let mut counts = Counts::default();
-        if let Some(output) = child.stdout.take() {
-            for line in BufReader::new(output).split(b'\n') {
-                let line = line?;
-                let mut out = std::io::stdout().lock();
-                out.write_all(&line)?;
-                out.write_all(b"\n")?;
-                counts.add(&String::from_utf8_lossy(&line));
-            }
-        }
+        let counts = match says {
+            Says::OnOutput(count) => pass_on(child.stdout.take(), count),
+            Says::OnError(count) => pass_on(child.stderr.take(), count),
+        }?;
         let status = child.wait()?;
         Ok(Outcome::Tests(counts, status.success()))
     })
+}
+
+/// Shows what a runner says, and counts.
+fn pass_on(said: Option<impl Read>, count: fn(&mut Counts, &str)) -> anyhow::Result<Counts> {
+    let mut counts = Counts::default();
+    for line in said
+        .into_iter()
+        .flat_map(|said| BufReader::new(said).split(b'\n'))
+    {
+        let line = line?;
+        let mut out = std::io::stdout().lock();
+        out.write_all(&line)?;
+        out.write_all(b"\n")?;
+        count(&mut counts, &String::from_utf8_lossy(&line));
+    }
+    Ok(counts)
 }
 
 impl Counts {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::process;
 
 /// Packages whose integration tests need a host.
-const NEED_HOST: [&str; 2] = ["e2e", "vcluster-examples"];
+pub(crate) const NEED_HOST: [&str; 2] = ["e2e", "vcluster-examples"];
 
 /// Integration test programs by what they need.
 #[derive(Debug, Default, PartialEq, Eq)]

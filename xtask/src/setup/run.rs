@@ -19,6 +19,7 @@ use super::{
     engine,
     machine::{self, Machine},
 };
+use crate::process;
 
 /// Programs that builds from source need, and the Debian packages that have them.
 const PROGRAMS: [(&str, &str); 2] = [("debootstrap", "debootstrap"), ("cc", "gcc")];
@@ -45,6 +46,9 @@ pub(crate) enum Error {
     /// The host does not come up.
     #[error("could not bring up the host")]
     Host(#[from] host::Error),
+    /// The second test runner could not be built.
+    #[error("could not build cargo-nextest")]
+    Nextest(#[source] process::Error),
     /// There is no engine.
     #[error(transparent)]
     Engine(#[from] engine::Error),
@@ -53,10 +57,7 @@ pub(crate) enum Error {
 /// The engine and the programs for builds, where they are missing. Waits while another process does so.
 pub(crate) async fn prepare_machine(settings: &Settings, progress: &Progress) -> Result<(), Error> {
     let directory = settings.cache.join("setup");
-    let _lock = lock(&directory, progress).map_err(|source| Error::Directory {
-        path: directory.clone(),
-        source,
-    })?;
+    let _lock = locked(&directory, progress)?;
     packages(progress, &directory)?;
     engine::ensure(progress, &directory).await?;
     Ok(())
@@ -123,13 +124,19 @@ fn packages(progress: &Progress, directory: &Path) -> Result<(), Error> {
 }
 
 /// The kernel releases the lock when the process ends, however it ends.
-fn lock(directory: &Path, progress: &Progress) -> io::Result<File> {
-    fs::create_dir_all(directory)?;
-    let file = File::create(directory.join("lock"))?;
-    if file.try_lock().is_err() {
-        let step = progress.step("waiting for another set-up on this machine");
-        file.lock()?;
-        step.done();
-    }
-    Ok(file)
+pub(super) fn locked(directory: &Path, progress: &Progress) -> Result<File, Error> {
+    let lock = || {
+        fs::create_dir_all(directory)?;
+        let file = File::create(directory.join("lock"))?;
+        if file.try_lock().is_err() {
+            let step = progress.step("waiting for another set-up on this machine");
+            file.lock()?;
+            step.done();
+        }
+        Ok(file)
+    };
+    lock().map_err(|source| Error::Directory {
+        path: directory.to_owned(),
+        source,
+    })
 }

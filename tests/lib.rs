@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
 use kube::{
-    Api, ResourceExt as _,
-    api::{LogParams, PostParams},
+    Api, Client, ResourceExt as _,
+    api::{ListParams, LogParams, PostParams},
 };
 use vcluster_harness::{
     deadline::Deadline,
@@ -62,4 +62,30 @@ where
     )
     .await?;
     Ok(())
+}
+
+/// Waits until the tenant is told about its object `name` in these words.
+pub async fn is_told(
+    client: &Client,
+    kind: &str,
+    name: &str,
+    words: &str,
+) -> anyhow::Result<String> {
+    let events: Api<Event> = Api::default_namespaced(client.clone());
+    let deadline = soon("told");
+    loop {
+        let said = events.list(&ListParams::default()).await?.items;
+        let said = said.into_iter().filter(|event| {
+            let about = event.regarding.as_ref();
+            about.is_some_and(|it| {
+                it.kind.as_deref() == Some(kind) && it.name.as_deref() == Some(name)
+            })
+        });
+        let notes: Vec<_> = said.filter_map(|event| event.note).collect();
+        if let Some(note) = notes.iter().find(|note| note.contains(words)) {
+            return Ok(note.clone());
+        }
+        ensure!(!deadline.is_over(), "{kind} {name} heard only {notes:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

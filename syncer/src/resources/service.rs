@@ -56,6 +56,7 @@ impl ResourceSyncer for Services {
             }),
             health_check_node_port: None,
             external_ips: spec.external_ips.clone().filter(|_| takes_external_ips(cx)),
+            external_traffic_policy: traffic_policy(spec, cx),
             ip_family_policy: family_policy(spec),
             ..spec.clone()
         });
@@ -144,6 +145,13 @@ fn takes_external_ips(cx: &Translation) -> bool {
     cx.facts.sync.to_host.services.external_ips.enabled
 }
 
+/// API servers give a policy to what can be reached from outside, and refuse one for anything else.
+fn traffic_policy(spec: &ServiceSpec, cx: &Translation) -> Option<String> {
+    let is_open = matches!(spec.type_.as_deref(), Some("NodePort" | "LoadBalancer"));
+    let policy = spec.external_traffic_policy.clone();
+    policy.filter(|_| is_open || takes_external_ips(cx))
+}
+
 fn is_external_name(spec: &ServiceSpec) -> bool {
     spec.type_.as_deref() == Some("ExternalName")
 }
@@ -220,17 +228,24 @@ mod tests {
     #[test]
     fn external_addresses_stay_unless_allowed() {
         let mut object = service("ClusterIP");
-        object.spec.as_mut().unwrap().external_ips = Some(vec!["192.0.2.7".to_owned()]);
+        let spec = object.spec.as_mut().unwrap();
+        spec.external_ips = Some(vec!["192.0.2.7".to_owned()]);
+        // API servers add it, and refuse it where nothing comes from outside.
+        spec.external_traffic_policy = Some("Cluster".to_owned());
         let mut cx = translation();
-        let host = Services::to_host(&object, &cx).unwrap();
-        assert_eq!(host.spec.unwrap().external_ips, None);
+        let host = Services::to_host(&object, &cx).unwrap().spec.unwrap();
+        assert_eq!(
+            (host.external_ips, host.external_traffic_policy),
+            (None, None)
+        );
         let told = Services::withheld(&object, &cx).unwrap();
         assert!(told.contains("192.0.2.7"), "{told}");
         assert_eq!(Services::withheld(&service("ClusterIP"), &cx), None);
         let facts = std::sync::Arc::make_mut(&mut cx.facts);
         facts.sync.to_host.services.external_ips.enabled = true;
-        let host = Services::to_host(&object, &cx).unwrap();
-        assert_eq!(host.spec.unwrap().external_ips.unwrap(), ["192.0.2.7"]);
+        let host = Services::to_host(&object, &cx).unwrap().spec.unwrap();
+        assert_eq!(host.external_ips.unwrap(), ["192.0.2.7"]);
+        assert!(host.external_traffic_policy.is_some());
         assert_eq!(Services::withheld(&object, &cx), None);
     }
 

@@ -13,11 +13,11 @@ use e2e::{gone, output_of, soon, start};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
+    core::v1::{ConfigMap, Namespace, Node, Pod, Secret, Service, ServiceAccount},
 };
 use kube::{
     Api, Client, Config, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, ListParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::KubeConfigOptions,
     core::{GroupVersionKind, TypeMeta},
     discovery::{self, Discovery, Scope, verbs},
@@ -374,6 +374,51 @@ async fn what_nobody_touched_stays_as_it_is(
     }
     let after = uids(pods.list(&ListParams::default()).await?);
     ensure!(before == after, "{before:?} became {after:?}");
+    Ok(())
+}
+
+/// A node as a tenant may change it.
+fn node_as_it_is(node: &Node) -> Value {
+    let spec = node.spec.clone().unwrap_or_default();
+    let mut annotations = node.annotations().clone();
+    // Somebody writes it all the time.
+    annotations.remove("node.alpha.kubernetes.io/ttl");
+    json!({"labels": node.labels(), "annotations": annotations, "taints": spec.taints,
+        "unschedulable": spec.unschedulable})
+}
+
+#[vcluster_test(distro = "k8s")]
+async fn nothing_that_was_put_on_a_node_stays(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    let image = cluster.image(Component::Shell).await?;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    start(&pods, &sleeper("kept", &image)).await?;
+    let nodes: Api<Node> = Api::all(client);
+    let list = nodes.list(&ListParams::default()).await?;
+    let node = list.items.first().context("no node")?;
+    let (name, before) = (node.name_any(), node_as_it_is(node));
+    cluster.save_state().await?;
+
+    let mess = json!({
+        "metadata": {"labels": {"mess": "yes"}, "annotations": {"mess": "yes"}},
+        "spec": {"unschedulable": true, "taints": [{"key": "mess", "effect": "NoSchedule"}]},
+    });
+    let patch = Patch::Strategic(&mess);
+    let messy = nodes.patch(&name, &PatchParams::default(), &patch).await?;
+    ensure!(node_as_it_is(&messy) != before, "nothing was put on {name}");
+    cluster.reset().await?;
+
+    let is_as_before = |node: Option<&Node>| node.is_some_and(|it| node_as_it_is(it) == before);
+    wait::until(&nodes, &name, is_as_before, soon("as before")).await?;
+    ensure!(
+        pods.get("kept")
+            .await?
+            .metadata
+            .deletion_timestamp
+            .is_none()
+    );
     Ok(())
 }
 

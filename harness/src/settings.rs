@@ -5,7 +5,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{deadline::Deadline, pool::Pool};
+use crate::{
+    deadline::Deadline,
+    pool::{Pool, Since},
+};
 
 /// Where settings come from.
 pub trait Environment {
@@ -106,8 +109,9 @@ pub struct Settings {
     /// `VCLUSTER_TEST_CLUSTERS`: how many clusters tests may have at a time on this machine, instead of what its
     /// memory says.
     pub clusters: Option<usize>,
-    /// `VCLUSTER_TEST_POOL`: `on`, or how many clusters may wait for their next test; and
-    /// `VCLUSTER_TEST_POOL_IDLE`: for how long. `None`, the default, when it is `off`.
+    /// `VCLUSTER_TEST_POOL`: `auto`, the default, hands clusters on from the second test on that asks for the
+    /// same; `on`, or how many may wait for their next test, from the first; and `VCLUSTER_TEST_POOL_IDLE`: for how
+    /// long. `None` when it is `off`.
     pub pool: Option<Pool>,
     /// `CI`: what elsewhere is a warning is a failure.
     pub ci: bool,
@@ -193,20 +197,22 @@ fn is_ci(env: &impl Environment) -> bool {
         .is_some_and(|value| value != "false" && value != "0")
 }
 
-/// Nothing waits unless it is asked for.
+/// A test alone does not pay for others, unless that is asked for.
 fn pool(env: &impl Environment) -> Result<Option<Pool>, Error> {
     let usual = Pool::usual(is_ci(env));
-    let expected = "a number, `on` or `off`";
-    let size = parse(env, "VCLUSTER_TEST_POOL", expected, |value| match value {
-        "on" => Some(usual.size),
-        "off" => Some(0),
-        number => number.parse().ok(),
+    let expected = "a number, `auto`, `on` or `off`";
+    let asked = parse(env, "VCLUSTER_TEST_POOL", expected, |value| match value {
+        "auto" => Some((usual.size, Since::Second)),
+        "on" => Some((usual.size, Since::First)),
+        "off" => Some((0, Since::First)),
+        number => Some((number.parse().ok()?, Since::First)),
     })?;
     let idle = duration(env, "VCLUSTER_TEST_POOL_IDLE")?.unwrap_or(usual.idle);
-    let size = size.filter(|size| *size > 0);
-    Ok(size.map(|size| Pool {
+    let (size, since) = asked.unwrap_or((usual.size, Since::Second));
+    Ok((size > 0).then_some(Pool {
         size,
         idle,
+        since,
         ..usual
     }))
 }
@@ -343,6 +349,21 @@ mod tests {
     fn the_pool_has_a_size_or_there_is_none(#[case] text: &str, #[case] expected: Option<usize>) {
         let settings = Settings::from_environment(&[("VCLUSTER_TEST_POOL", text)]).unwrap();
         assert_eq!(settings.pool.map(|pool| pool.size), expected);
+    }
+
+    #[rstest]
+    #[case::unset(&[], Since::Second)]
+    #[case::auto(&[("VCLUSTER_TEST_POOL", "auto")], Since::Second)]
+    #[case::on(&[("VCLUSTER_TEST_POOL", "on")], Since::First)]
+    #[case::so_many(&[("VCLUSTER_TEST_POOL", "3")], Since::First)]
+    fn a_test_alone_pays_for_others_only_when_asked(
+        #[case] set: &[(&str, &str)],
+        #[case] expected: Since,
+    ) {
+        let mut environment = [("", ""); 1];
+        environment[..set.len()].copy_from_slice(set);
+        let settings = Settings::from_environment(&environment).unwrap();
+        assert_eq!(settings.pool.unwrap().since, expected);
     }
 
     #[test]

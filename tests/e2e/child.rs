@@ -76,7 +76,7 @@ impl Runner {
             .env("RUST_BACKTRACE", "0")
             // What the outer run was told is not for the inner one.
             .env_remove("VCLUSTER_TEST_KEEP")
-            .env_remove("VCLUSTER_TEST_POOL")
+            .env("VCLUSTER_TEST_POOL", "off")
             // Its reaper shall not stay to watch a host for half an hour.
             .env("VCLUSTER_TEST_HOST_IDLE", "never")
             // Its end is not the outer run's business.

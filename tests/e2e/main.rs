@@ -27,5 +27,6 @@ mod scheduler;
 mod services;
 mod storage;
 mod stores;
+mod suite;
 mod versions;
 mod watcher;

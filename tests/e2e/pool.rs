@@ -23,7 +23,7 @@ use vcluster_harness::{
     fixture::{Fixture, Fixtures, Manifest},
     host::{self, HostCluster},
     lease::{HostAccess, Session},
-    pool::{Pool, PoolState},
+    pool::{Pool, PoolState, Since},
     progress::Progress,
     reaper::{self, Restart},
     settings::{Keep, Settings},
@@ -64,6 +64,7 @@ const POOL: Pool = Pool {
     size: 4,
     idle: Duration::from_mins(1),
     reset: Duration::from_secs(30),
+    since: Since::First,
 };
 
 /// How long something may take to be seen that is there, or to end that has to.

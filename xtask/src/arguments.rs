@@ -88,6 +88,10 @@ pub(crate) struct BenchArguments {
 pub(crate) enum Only {
     /// The syncer with a thousand pods.
     Sync,
+    /// Clusters that go from test to test, and their reset.
+    Pool,
+    /// Two suites of a hundred tests.
+    Suite,
 }
 
 #[derive(Debug, Args)]

@@ -46,6 +46,11 @@ impl Room {
         }
     }
 
+    /// Room for one more cluster, which is nobody's wish.
+    pub(crate) fn another(&self, purpose: &str) -> Self {
+        Self::new(self.inner.gate.clone(), purpose, 1, Progress::silent())
+    }
+
     /// Waits until the test may start its clusters, unless it may already.
     ///
     /// # Errors

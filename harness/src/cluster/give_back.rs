@@ -11,7 +11,7 @@ use kube::{
 use tracing::{debug, info, warn};
 
 use super::{
-    DeleteError, VirtualCluster,
+    DeleteError, VirtualCluster, backstage,
     error::Cause,
     membership::Membership,
     reset::{ResetError, Sides, StateFile},
@@ -46,9 +46,42 @@ impl VirtualCluster {
     /// # Errors
     /// The host refuses.
     pub async fn give_back(&self) -> Result<(), DeleteError> {
-        let Some(membership) = self.membership() else {
+        match self.membership() {
+            Some(membership) => self.put_away(membership).await,
+            None => self.delete().await,
+        }
+    }
+
+    /// The same behind the caller's back, if that can be: what the host is told at once is that it is not in use any
+    /// more, so that the next test waits for it. Should this process end before, its reaper deletes it.
+    pub(crate) async fn give_back_later(&self) -> Result<(), DeleteError> {
+        let may_go_on = self.membership().is_some() && self.not_for_others_because().is_none();
+        if !may_go_on {
             return self.delete().await;
-        };
+        }
+        if let Err(error) = self.mark_resetting(&self.on_host()).await {
+            let error = &error as &dyn std::error::Error;
+            warn!(cluster = self.name(), error, "not for others");
+            return self.delete().await;
+        }
+        let (cluster, test) = (self.clone(), timeline::current_test());
+        let is_begun = backstage::run(move || async move {
+            let given = async {
+                if let Err(error) = cluster.give_back().await {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(cluster = cluster.name(), error, "left to the reaper");
+                }
+            };
+            timeline::of_test(test.unwrap_or_default(), given).await;
+        });
+        if is_begun {
+            Ok(())
+        } else {
+            self.give_back().await
+        }
+    }
+
+    async fn put_away(&self, membership: &Membership) -> Result<(), DeleteError> {
         let began = Instant::now();
         let limit = membership.pool.reset;
         let kept = tokio::time::timeout(limit, Box::pin(self.shelve(membership))).await;

@@ -10,7 +10,7 @@ use k8s_openapi::api::{
     storage::v1::StorageClass,
 };
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
-use tracing::debug;
+use tracing::{debug, info, warn};
 use vcluster_syncer::config::{LeaderElection, SyncConfig};
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     claim::{Claim, Claimant},
     connection::Connection,
     control_plane::{Watch, account_exists, api_ready, check_version, syncers_ready},
-    delete::wait_until_gone,
+    delete::{delete, wait_until_gone},
     endpoint::Endpoint,
     error::{Cause, Failure, Step, request},
     names::Names,
@@ -34,12 +34,14 @@ use crate::{
     fixture::Contents,
     host::HostCluster,
     pki::{self, Pki, ServerNames},
-    pool::PoolKey,
+    pool::{PoolKey, Standing},
     version::KubernetesVersion,
 };
 
 /// How long it may take until the kinds of fixtures are served.
 const FURNISH: Duration = Duration::from_secs(30);
+/// How long the undoing of a failed start may hold up its error.
+const UNDO: Duration = Duration::from_secs(10);
 /// A pod that is lost is felt for as long as the others wait for its syncer.
 const ELECTION: LeaderElection = LeaderElection {
     enabled: true,
@@ -49,7 +51,7 @@ const ELECTION: LeaderElection = LeaderElection {
 /// A start under way: what was asked for, and what is known by now.
 pub(super) struct Launch<'a> {
     pub(super) options: &'a VirtualClusterBuilder,
-    pub(super) pool: Option<&'a PoolKey>,
+    pub(super) pool: Option<(&'a PoolKey, Standing)>,
     pub(super) fixtures: &'a Contents,
     pub(super) names: &'a Names,
     pub(super) version: KubernetesVersion,
@@ -180,6 +182,20 @@ impl Launch<'_> {
             }
         });
         checked.await.map_err(Failure::at(Step::Host))
+    }
+
+    /// Deletes what there is of it.
+    pub(super) async fn undo(&self) {
+        let namespace = self.names.namespace();
+        let undone = tokio::time::timeout(UNDO, delete(&self.client, namespace)).await;
+        match undone {
+            Ok(Ok(())) => info!(namespace, "undone"),
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                warn!(namespace, error, "not undone");
+            }
+            Err(_) => warn!(namespace, "not undone: the host does not answer"),
+        }
     }
 
     async fn objects(

@@ -1,5 +1,7 @@
 //! Virtual clusters: started on a host, found again, deleted.
 
+mod ahead;
+mod backstage;
 mod builder;
 mod claim;
 mod connect;
@@ -32,6 +34,7 @@ pub(crate) use delete::delete_if;
 pub use delete::{DeleteError, delete, wait_until_gone};
 pub use error::{Cause, Error, Step};
 pub use names::InvalidName;
+pub(crate) use names::new_name;
 pub use phases::{Phase, Phases};
 pub use record::{ClusterRecord, ListError, list};
 pub use reset::{Reset, ResetError};

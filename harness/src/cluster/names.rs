@@ -138,11 +138,26 @@ fn is_label(name: &str) -> bool {
         && name.bytes().last().is_some_and(is_word)
 }
 
+/// Tests of one run never meet in a name, nor do runs.
+pub(crate) fn new_name() -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    // The standard library's random state is seeded by the operating system.
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("vc-{}", hex::encode(&random.to_be_bytes()[..4]))
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn new_names_differ_and_are_short() {
+        let (one, other) = (new_name(), new_name());
+        assert_ne!(one, other);
+        assert_eq!(one.len(), "vc-7f3a01bc".len());
+    }
 
     #[rstest]
     #[case::short("a")]

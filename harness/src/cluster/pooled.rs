@@ -8,14 +8,14 @@ use kube::Client;
 use tracing::warn;
 
 use super::{
-    VirtualCluster, VirtualClusterBuilder,
+    VirtualCluster, VirtualClusterBuilder, ahead,
     connection::Connection,
     delete,
     error::{Cause, Failure, Step},
     membership::{Facts, Membership},
     names::Names,
     phases::{Phase, Phases},
-    reset::{Sides, StateFile},
+    reset::{ResetError, Sides, StateFile},
     start::register,
     virtual_cluster::{Origin, Started},
 };
@@ -23,7 +23,7 @@ use crate::{
     asset::Assets,
     deadline::Deadline,
     host::HostCluster,
-    pool::{self, Pool, PoolKey},
+    pool::{self, Lack, Pool, PoolKey, Stock},
     timeline::{self, Event, Kind},
     version::KubernetesVersion,
 };
@@ -33,6 +33,11 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// How long a new cluster may take to come to rest. What it does in it longer than that, it does for ever.
 const REST: Duration = Duration::from_secs(30);
+
+/// How long a test waits for a cluster that is put back or made by others before it starts one of its own.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long between two looks.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Who wants which cluster.
 pub(super) struct Seat<'a> {
@@ -51,17 +56,41 @@ impl Seat<'_> {
     /// work is deleted. A pool that fails is no reason for a start to fail.
     pub(super) async fn take(&self, phases: &mut Phases) -> Option<VirtualCluster> {
         let began = Instant::now();
-        let taken = self.look(phases).await;
+        let taken = self
+            .look(
+                phases,
+                Deadline::after("a cluster that comes back", PATIENCE),
+            )
+            .await;
         let outcome = if taken.is_some() { "hit" } else { "miss" };
         timeline::record(Event::span(Kind::Pool, outcome, began));
         taken
     }
 
-    async fn look(&self, phases: &mut Phases) -> Option<VirtualCluster> {
+    /// The same, but waits for none.
+    pub(super) async fn take_idle(&self, phases: &mut Phases) -> Option<VirtualCluster> {
+        let began = Instant::now();
+        let at_once = Deadline::after("a cluster that waits", Duration::ZERO);
+        let taken = self.look(phases, at_once).await?;
+        timeline::record(Event::span(Kind::Pool, "hit", began));
+        Some(taken)
+    }
+
+    async fn look(&self, phases: &mut Phases, patience: Deadline) -> Option<VirtualCluster> {
         loop {
-            let claim = pool::claim(self.client, self.key, &self.options.owner);
-            let claimed = match tokio::time::timeout(ANSWER, claim).await {
-                Ok(Ok(claimed)) => claimed?,
+            let claimed = match tokio::time::timeout(ANSWER, self.claim()).await {
+                Ok(Ok(Ok(claimed))) => claimed,
+                Ok(Ok(Err(Lack::Start))) => return None,
+                Ok(Ok(Err(Lack::Wait { make }))) => {
+                    if patience.is_over() {
+                        return None;
+                    }
+                    if make {
+                        ahead::make_one(self.options, self.host, self.assets);
+                    }
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
                 Ok(Err(error)) => {
                     let error = &error as &dyn std::error::Error;
                     warn!(error, "the pool is left alone");
@@ -90,6 +119,30 @@ impl Seat<'_> {
         }
     }
 
+    /// One that waits, or what to do without.
+    async fn claim(&self) -> Result<Result<ObjectMeta, Lack>, kube::Error> {
+        let stock = Stock::read(self.client, self.key).await?;
+        let lack = stock.lack(self.pool.most());
+        let claimed = pool::claim(self.client, stock, &self.options.owner).await?;
+        Ok(claimed.ok_or(lack))
+    }
+
+    /// Saves the state of a new one, to which it is put back after each test.
+    pub(super) async fn save(
+        &self,
+        connection: &Connection,
+        names: &Names,
+    ) -> Result<(), ResetError> {
+        let sides = Sides {
+            on_host: self.client,
+            on_virtual: &connection.client(),
+            names,
+            file: StateFile::OfPool,
+        };
+        let deadline = Deadline::after("a saved state", REST);
+        sides.save(deadline).await.map(drop)
+    }
+
     /// Saves the state in which every test is to find a new cluster, and gives the first one its rights. One
     /// that cannot be saved is for its first test alone.
     pub(super) async fn open_to_others(
@@ -98,13 +151,7 @@ impl Seat<'_> {
         names: &Names,
         phases: &mut Phases,
     ) -> Result<(Connection, Option<Membership>), Failure> {
-        let sides = Sides {
-            on_host: self.client,
-            on_virtual: &connection.client(),
-            names,
-            file: StateFile::OfPool,
-        };
-        if let Err(error) = sides.save(Deadline::after("a saved state", REST)).await {
+        if let Err(error) = self.save(&connection, names).await {
             let error = &error as &dyn std::error::Error;
             warn!(cluster = names.cluster(), error, "for one test alone");
             return Ok((connection, None));

@@ -1,15 +1,20 @@
 //! Starts a cluster and, when that fails, undoes what is there.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::try_join_all;
+use ipnet::IpNet;
 use kube::Client;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     OnFailure, VirtualCluster, VirtualClusterBuilder,
     connection::Connection,
-    delete,
     error::{Cause, Failure, Step},
     launch::Launch,
     membership::Membership,
@@ -28,15 +33,125 @@ use crate::{
     fixture::Contents,
     host::HostCluster,
     live::{self, Live, Registration},
-    pool::{self, Ingredients, Pool, PoolKey},
+    pool::{self, Ingredients, Pool, PoolKey, Since, Standing, Stock},
     version::KubernetesVersion,
 };
 
-/// How often a cluster that waits for its next test goes while another one waits for room.
-const GIVE_WAY: Duration = Duration::from_secs(2);
+/// How often a test that waits for room looks for a cluster that was left meanwhile.
+const LOOK: Duration = Duration::from_millis(200);
+/// After how many looks a cluster that waits for another test goes.
+const GIVE_WAY: u32 = 10;
 
-/// How long the undoing of a failed start may hold up its error.
-const UNDO: Duration = Duration::from_secs(10);
+/// What is known of a cluster before anything of it is made.
+pub(super) struct Known {
+    pub(super) names: Names,
+    version: KubernetesVersion,
+    range: IpNet,
+    images: Images,
+    /// What the host may have to load.
+    pub(super) archives: Vec<Image>,
+    fixtures: Contents,
+    pub(super) client: Client,
+    key: PoolKey,
+}
+
+impl Known {
+    pub(super) async fn of(
+        options: &VirtualClusterBuilder,
+        host: &HostCluster,
+        assets: &Assets,
+    ) -> Result<Self, Failure> {
+        let names = Names::new(&options.name, &options.namespace);
+        let names = names.map_err(Failure::at(Step::Namespace))?;
+        let choice = options.sync.check();
+        choice.map_err(Failure::at(Step::Objects))?;
+        check_store(options).map_err(Failure::at(Step::Objects))?;
+        check_replicas(options).map_err(Failure::at(Step::Objects))?;
+        let request = options
+            .version
+            .unwrap_or_else(|| options.distro.default_version());
+        let version = assets.resolve(request).await;
+        let version = version.map_err(Failure::at(Step::Images))?;
+        let range = host.service_range().await;
+        let range = range.map_err(Failure::at(Step::Host))?;
+        let described = options.describe(version, range, &[]);
+        let components = described.containers.iter().map(|container| container.image);
+        // CoreDNS runs on the host as the tenant's pod.
+        let components = components.chain([Component::Syncer, Component::Coredns]);
+        let (images, archives) = images(components, version, assets).await?;
+        let fixtures = options.fixtures.read();
+        let fixtures = fixtures.map_err(Failure::at(Step::Fixtures))?;
+        let client = host.client().await.map_err(Failure::at(Step::Host))?;
+        let key = key(options, version, &described, &images, &fixtures);
+        Ok(Self {
+            names,
+            version,
+            range,
+            images,
+            archives,
+            fixtures,
+            client,
+            key,
+        })
+    }
+
+    /// What the cluster is to others.
+    async fn standing(&self, pool: Pool) -> Standing {
+        if pool.since == Since::First || !is_first_of_process(&self.key) {
+            return Standing::Member;
+        }
+        match Stock::read(&self.client, &self.key).await {
+            Ok(stock) if !stock.is_unheard_of() => Standing::Member,
+            _ => Standing::Alone,
+        }
+    }
+
+    pub(super) fn seat<'a>(
+        &'a self,
+        options: &'a VirtualClusterBuilder,
+        host: &'a HostCluster,
+        assets: &'a Assets,
+        pool: Pool,
+    ) -> Seat<'a> {
+        Seat {
+            options,
+            key: &self.key,
+            pool,
+            version: self.version,
+            host,
+            client: &self.client,
+            range: self.range,
+            assets,
+        }
+    }
+
+    pub(super) fn launch<'a>(
+        &'a self,
+        options: &'a VirtualClusterBuilder,
+        host: &'a HostCluster,
+        standing: Option<Standing>,
+    ) -> Launch<'a> {
+        Launch {
+            options,
+            pool: standing.map(|standing| (&self.key, standing)),
+            fixtures: &self.fixtures,
+            names: &self.names,
+            version: self.version,
+            images: &self.images,
+            range: self.range,
+            host,
+            client: self.client.clone(),
+            deadline: Deadline::after("virtual cluster", options.timeout),
+        }
+    }
+}
+
+/// Did no test of this process ask for the same before?
+fn is_first_of_process(key: &PoolKey) -> bool {
+    static ASKED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+    asked.insert(key.as_str().to_owned())
+}
 
 pub(super) async fn start(
     options: &VirtualClusterBuilder,
@@ -44,38 +159,15 @@ pub(super) async fn start(
     assets: &Assets,
     phases: &mut Phases,
 ) -> Result<VirtualCluster, Failure> {
-    let names = Names::new(&options.name, &options.namespace);
-    let names = names.map_err(Failure::at(Step::Namespace))?;
-    let choice = options.sync.check();
-    choice.map_err(Failure::at(Step::Objects))?;
-    check_store(options).map_err(Failure::at(Step::Objects))?;
-    check_replicas(options).map_err(Failure::at(Step::Objects))?;
-    let request = options
-        .version
-        .unwrap_or_else(|| options.distro.default_version());
-    let version = assets.resolve(request).await;
-    let version = version.map_err(Failure::at(Step::Images))?;
-    let range = host.service_range().await;
-    let range = range.map_err(Failure::at(Step::Host))?;
-    let described = options.describe(version, range, &[]);
-    let components = described.containers.iter().map(|container| container.image);
-    // CoreDNS runs on the host as the tenant's pod.
-    let components = components.chain([Component::Syncer, Component::Coredns]);
-    let (images, archives) = images(components, version, assets).await?;
-    let fixtures = options.fixtures.read();
-    let fixtures = fixtures.map_err(Failure::at(Step::Fixtures))?;
-    let client = host.client().await.map_err(Failure::at(Step::Host))?;
-    let key = key(options, version, &described, &images, &fixtures);
-    let seat = pool_of(options).map(|pool| Seat {
-        options,
-        key: &key,
-        pool,
-        version,
-        host,
-        client: &client,
-        range,
-        assets,
-    });
+    let known = Known::of(options, host, assets).await?;
+    let pool = pool_of(options);
+    let standing = match pool {
+        Some(pool) => Some(known.standing(pool).await),
+        None => None,
+    };
+    let seat = pool
+        .filter(|_| standing == Some(Standing::Member))
+        .map(|pool| known.seat(options, host, assets, pool));
     if let Some(seat) = &seat
         && let Some(cluster) = seat.take(phases).await
     {
@@ -84,39 +176,30 @@ pub(super) async fn start(
 
     // Not counted against the limit of the start.
     if let Some(room) = &options.room {
-        enter(room, &client).await?;
+        if let Some(cluster) = enter(room, &known.client, seat.as_ref(), phases).await? {
+            return Ok(cluster);
+        }
         phases.pass(Phase::Room);
     }
-    let launch = Launch {
-        options,
-        pool: seat.is_some().then_some(&key),
-        fixtures: &fixtures,
-        names: &names,
-        version,
-        images: &images,
-        range,
-        host,
-        client: client.clone(),
-        deadline: Deadline::after("virtual cluster", options.timeout),
-    };
+    let launch = known.launch(options, host, standing);
     let host_config = host.config().await.map_err(Failure::at(Step::Host))?;
-    let registration = register(options, host, names.namespace());
-    let run = async {
-        let connection = run(&launch, &archives, phases).await?;
+    let registration = register(options, host, known.names.namespace());
+    let started = async {
+        let connection = run(&launch, &known.archives, phases).await?;
         open(seat.as_ref(), &launch, connection, phases).await
     };
-    match run.await {
+    match started.await {
         Ok((connection, membership)) => Ok(VirtualCluster::new(
             Origin {
-                names,
+                names: known.names.clone(),
                 distro: Some(options.distro.name().to_owned()),
-                version: Some(version),
+                version: Some(known.version),
                 owner: options.owner.clone(),
                 host: host.clone(),
                 host_config,
                 started: Some(Started {
                     options: options.clone(),
-                    range,
+                    range: known.range,
                     assets: assets.clone(),
                 }),
                 phases: phases.clone(),
@@ -146,23 +229,36 @@ async fn open(
     };
     let opened = Box::pin(seat.open_to_others(connection, launch.names, phases)).await;
     if opened.is_err() && launch.options.on_failure == OnFailure::Undo {
-        undo(launch).await;
+        launch.undo().await;
     }
     opened
 }
 
-/// Waits until there is room. What waits for its next test is no reason for this one to wait as well.
-async fn enter(room: &Room, host: &Client) -> Result<(), Failure> {
+/// Waits until there is room, or somebody leaves such a cluster. What waits for its next test is no reason for this
+/// one to wait as well.
+async fn enter(
+    room: &Room,
+    host: &Client,
+    seat: Option<&Seat<'_>>,
+    phases: &mut Phases,
+) -> Result<Option<VirtualCluster>, Failure> {
     let mut entered = pin!(room.enter());
+    let mut looks = 0;
     loop {
-        match tokio::time::timeout(GIVE_WAY, &mut entered).await {
-            Ok(entered) => return entered.map_err(Failure::at(Step::Room)),
-            Err(_) => {
-                if let Err(error) = pool::give_way(host).await {
-                    let error = &error as &dyn std::error::Error;
-                    warn!(error, "idle clusters stay");
-                }
-            }
+        if let Ok(entered) = tokio::time::timeout(LOOK, &mut entered).await {
+            return entered.map(|()| None).map_err(Failure::at(Step::Room));
+        }
+        looks += 1;
+        if let Some(seat) = seat
+            && let Some(cluster) = seat.take_idle(phases).await
+        {
+            return Ok(Some(cluster));
+        }
+        if looks % GIVE_WAY == 0
+            && let Err(error) = pool::give_way(host).await
+        {
+            let error = &error as &dyn std::error::Error;
+            warn!(error, "idle clusters stay");
         }
     }
 }
@@ -200,7 +296,7 @@ fn check_replicas(options: &VirtualClusterBuilder) -> Result<(), Cause> {
 }
 
 /// The images come to the host while the objects are made.
-async fn run(
+pub(super) async fn run(
     launch: &Launch<'_>,
     archives: &[Image],
     phases: &mut Phases,
@@ -223,7 +319,7 @@ async fn run(
     };
     let connection = Box::pin(made).await;
     if connection.is_err() && launch.options.on_failure == OnFailure::Undo {
-        undo(launch).await;
+        launch.undo().await;
     }
     connection
 }
@@ -284,7 +380,7 @@ fn key(
 }
 
 /// Only what ends with a process and is called like its namespace goes from test to test.
-fn pool_of(options: &VirtualClusterBuilder) -> Option<Pool> {
+pub(super) fn pool_of(options: &VirtualClusterBuilder) -> Option<Pool> {
     let is_outside =
         matches!(&options.store, Some(store) if store.kind() == DatastoreKind::External);
     let can_be = options.distro.can_be_reset()
@@ -293,22 +389,6 @@ fn pool_of(options: &VirtualClusterBuilder) -> Option<Pool> {
         && options.owner.process.is_some()
         && options.name == options.namespace;
     options.pool.filter(|_| can_be)
-}
-
-async fn undo(launch: &Launch<'_>) {
-    let namespace = launch.names.namespace();
-    let undone = tokio::time::timeout(UNDO, delete(&launch.client, namespace)).await;
-    match undone {
-        Ok(Ok(())) => info!(namespace, "undone"),
-        Ok(Err(error)) => {
-            warn!(
-                namespace,
-                error = &error as &dyn std::error::Error,
-                "not undone"
-            );
-        }
-        Err(_) => warn!(namespace, "not undone: the host does not answer"),
-    }
 }
 
 #[cfg(test)]

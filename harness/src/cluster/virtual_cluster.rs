@@ -206,7 +206,7 @@ impl VirtualCluster {
             return Err(Cause::NoAssets);
         };
         let image = started.assets.image(component, version).await?;
-        self.host().load(std::slice::from_ref(&image)).await?;
+        self.on().load(std::slice::from_ref(&image)).await?;
         Ok(image.reference)
     }
 

@@ -12,23 +12,22 @@ use tracing::{debug, info};
 
 use super::{
     Pool,
-    key::PoolKey,
     record::{PoolState, claimed, idle_since, key, shelved},
+    stock::Stock,
 };
 use crate::{
     cluster::{DeleteError, delete_if},
     owner::{Owner, clock},
 };
 
-/// Takes a cluster that waits, if there is one: of several processes that want the same one gets it.
+/// Takes one of the clusters that wait, if it can: of several processes that want the same one gets it.
 pub(crate) async fn claim(
     host: &Client,
-    pool: &PoolKey,
+    stock: Stock,
     owner: &Owner,
 ) -> Result<Option<ObjectMeta>, kube::Error> {
     let namespaces: Api<Namespace> = Api::all(host.clone());
-    let of_pool = format!("{}={}", key::POOL, pool.as_str());
-    let mut waiting = waiting(host, Some(&of_pool)).await?;
+    let mut waiting = stock.idle;
     // The last that was used is warm, and the others may go.
     waiting.sort_by_key(|metadata| Reverse(idle_since(metadata)));
     for idle in waiting {
@@ -66,7 +65,7 @@ pub(crate) async fn shelve(
 
 /// Deletes those that have waited longest while there are more than may wait.
 pub(crate) async fn make_room(host: &Client, pool: Pool) -> Result<(), DeleteError> {
-    let waiting = waiting(host, None).await.map_err(DeleteError::List)?;
+    let waiting = waiting(host).await.map_err(DeleteError::List)?;
     for idle in surplus(waiting, pool.size) {
         discard(host, &idle, "there are enough").await?;
     }
@@ -78,7 +77,7 @@ const WANTED: SignedDuration = SignedDuration::from_secs(15);
 
 /// Deletes the one that has waited longest, if that is long: somebody waits for its room.
 pub(crate) async fn give_way(host: &Client) -> Result<(), DeleteError> {
-    let waiting = waiting(host, None).await.map_err(DeleteError::List)?;
+    let waiting = waiting(host).await.map_err(DeleteError::List)?;
     let now = clock::host_now(host).await;
     let longest = waiting.iter().min_by_key(|idle| idle_since(idle));
     match longest.filter(|idle| now.duration_since(idle_since(idle)) > WANTED) {
@@ -108,14 +107,8 @@ pub(super) async fn discard(
 }
 
 /// The clusters that wait on a host, and are not about to go.
-pub(super) async fn waiting(
-    host: &Client,
-    of_pool: Option<&str>,
-) -> Result<Vec<ObjectMeta>, kube::Error> {
-    let mut selector = format!("{}={}", key::STATE, PoolState::Idle.name());
-    if let Some(of_pool) = of_pool {
-        selector = format!("{selector},{of_pool}");
-    }
+pub(super) async fn waiting(host: &Client) -> Result<Vec<ObjectMeta>, kube::Error> {
+    let selector = format!("{}={}", key::STATE, PoolState::Idle.name());
     let namespaces: Api<Namespace> = Api::all(host.clone());
     let parameters = ListParams::default().labels(&selector);
     let list = namespaces.list_metadata(&parameters).await?;

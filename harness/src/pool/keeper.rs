@@ -33,7 +33,7 @@ pub(crate) async fn keep_watch(host: &Client, name: &str, cache: &Path) -> io::R
         watch(host).await;
         file.unlock()?;
         // Whoever saw the lock held has left its cluster before, and it is seen here.
-        match waiting(host, None).await {
+        match waiting(host).await {
             Ok(waiting) if !waiting.is_empty() => {}
             _ => return Ok(()),
         }
@@ -63,7 +63,7 @@ async fn watch(host: &Client) {
 
 /// Deletes what has waited too long, and says when to look again; `None` when nothing waits.
 async fn round(host: &Client) -> Result<Option<Duration>, DeleteError> {
-    let waiting = waiting(host, None).await.map_err(DeleteError::List)?;
+    let waiting = waiting(host).await.map_err(DeleteError::List)?;
     if waiting.is_empty() {
         return Ok(None);
     }

@@ -9,6 +9,7 @@ mod keeper;
 mod key;
 mod options;
 mod record;
+mod stock;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +17,10 @@ pub(crate) use self::{
     idle::{claim, give_way, make_room, shelve},
     keeper::keep_watch,
     key::{Ingredients, PoolKey},
-    record::{member_labels, pulse, resetting, withdraw},
+    record::{Standing, labels, pulse, resetting, withdraw},
+    stock::{Lack, Stock},
 };
 pub use self::{
-    options::Pool,
+    options::{Pool, Since},
     record::{PoolState, key as keys},
 };

@@ -20,6 +20,18 @@ pub struct Pool {
     pub idle: Duration,
     /// How long it may take to put one back before it is deleted instead.
     pub reset: Duration,
+    /// Whose cluster is the first that is for others, too.
+    pub since: Since,
+}
+
+/// Which of those who ask for the same get clusters that are handed on. The first state of such a cluster must
+/// be saved, which takes two seconds more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// All of them.
+    First,
+    /// All but the first, so that who is alone does not pay for others.
+    Second,
 }
 
 impl Pool {
@@ -30,6 +42,12 @@ impl Pool {
             size: tests.min(MOST),
             idle: if is_ci { IN_CI } else { AT_HOME },
             reset: RESET,
+            since: Since::First,
         }
+    }
+
+    /// How many there may be of one kind, also those that are in use or are put back: as many again as may wait.
+    pub(crate) fn most(&self) -> usize {
+        self.size.saturating_mul(2)
     }
 }

@@ -14,7 +14,9 @@ use crate::owner::{self, Owner};
 pub mod key {
     /// Label: a digest of what it is. Tests that ask for the same may have it.
     pub const POOL: &str = "vcluster-test.dev/pool";
-    /// Label: `in-use`, `resetting` or `idle`.
+    /// Label: the same digest, also on a cluster that is not handed on: the next one may be.
+    pub const LIKE: &str = "vcluster-test.dev/pool-like";
+    /// Label: `making`, `in-use`, `resetting` or `idle`.
     pub const STATE: &str = "vcluster-test.dev/pool-state";
     /// Label: the make of the library whose cluster it is. Others never take it.
     pub const LIBRARY: &str = "vcluster-test.dev/library";
@@ -30,6 +32,8 @@ pub mod key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PoolState {
+    /// It is made before anybody asks for it.
+    Making,
     /// A test has it.
     InUse,
     /// It is put back into its first state.
@@ -42,6 +46,7 @@ impl PoolState {
     /// The label's value.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Making => "making",
             Self::InUse => "in-use",
             Self::Resetting => "resetting",
             Self::Idle => "idle",
@@ -51,21 +56,42 @@ impl PoolState {
     /// Reads it from an object's labels; `None` for what is in no pool.
     pub fn of(metadata: &ObjectMeta) -> Option<Self> {
         let label = metadata.labels.as_ref()?.get(key::STATE)?;
-        [Self::InUse, Self::Resetting, Self::Idle]
+        [Self::Making, Self::InUse, Self::Resetting, Self::Idle]
             .into_iter()
             .find(|state| state.name() == label)
     }
 }
 
-/// Labels of a new cluster whose first test is about to have it.
-pub(crate) fn member_labels(pool: &PoolKey) -> BTreeMap<String, String> {
-    [
-        (key::POOL, pool.as_str()),
-        (key::STATE, PoolState::InUse.name()),
-        (key::LIBRARY, LIBRARY),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
+/// What a new cluster is to the tests after its first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing: they only see that there was one.
+    Alone,
+    /// It goes to them when the first has had it.
+    Member,
+    /// Its first test is still to come.
+    Ahead,
+}
+
+/// Labels of a new cluster.
+pub(crate) fn labels(pool: &PoolKey, standing: Standing) -> BTreeMap<String, String> {
+    let like = [(key::LIKE, pool.as_str())];
+    let of_member = |state: PoolState| {
+        vec![
+            (key::POOL, pool.as_str()),
+            (key::STATE, state.name()),
+            (key::LIBRARY, LIBRARY),
+        ]
+    };
+    let more = match standing {
+        Standing::Alone => Vec::new(),
+        Standing::Member => of_member(PoolState::InUse),
+        Standing::Ahead => of_member(PoolState::Making),
+    };
+    like.into_iter()
+        .chain(more)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Gives an idle cluster to a test, unless somebody was quicker.
@@ -100,7 +126,7 @@ pub(super) fn shelved(owner: &Owner, pulse: &str, now: Timestamp, until: Timesta
 
 /// Adds to a patch that takes a cluster out of the pool for good.
 pub(crate) fn withdraw(patch: &mut Value) {
-    for label in [key::POOL, key::STATE, key::LIBRARY] {
+    for label in [key::POOL, key::LIKE, key::STATE, key::LIBRARY] {
         patch["metadata"]["labels"][label] = Value::Null;
     }
 }
@@ -176,7 +202,12 @@ mod tests {
             labels: Some([(key::STATE.to_owned(), state.to_owned())].into()),
             ..ObjectMeta::default()
         };
-        for state in [PoolState::InUse, PoolState::Resetting, PoolState::Idle] {
+        for state in [
+            PoolState::Making,
+            PoolState::InUse,
+            PoolState::Resetting,
+            PoolState::Idle,
+        ] {
             assert_eq!(PoolState::of(&with(state.name())), Some(state));
         }
         assert_eq!(PoolState::of(&with("asleep")), None);

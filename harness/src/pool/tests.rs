@@ -5,9 +5,8 @@ use std::time::Duration;
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::{
-    Ingredients, Pool, PoolKey, PoolState, claim, keep_watch, make_room,
-    record::{key, member_labels},
-    shelve,
+    Ingredients, Pool, PoolKey, PoolState, Since, Standing, Stock, claim, keep_watch, labels,
+    make_room, record::key, shelve,
 };
 use crate::{
     asset::Component,
@@ -21,6 +20,7 @@ fn pool(idle: u64) -> Pool {
         size: 2,
         idle: Duration::from_secs(idle),
         reset: Duration::from_secs(1),
+        since: Since::First,
     }
 }
 
@@ -72,8 +72,8 @@ fn with_host(body: impl AsyncFnOnce(&FakeHost)) {
 /// A cluster that a test of session `s0` has.
 fn add(host: &FakeHost, name: &str, key: &PoolKey) {
     let owner = owner("s0");
-    let mut labels = owner.labels();
-    labels.extend(member_labels(key));
+    let mut labels = labels(key, Standing::Member);
+    labels.extend(owner.labels());
     host.add(Namespace {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -100,7 +100,8 @@ fn of_many_that_want_one_cluster_one_gets_it() {
         leave(host, "vc-1", 60).await;
         let claims = (1..=8).map(async |number| {
             let client = client(&host.url()).await;
-            claim(&client, &key, &owner(&format!("s{number}")))
+            let stock = Stock::read(&client, &key).await.unwrap();
+            claim(&client, stock, &owner(&format!("s{number}")))
                 .await
                 .unwrap()
         });
@@ -121,7 +122,8 @@ fn only_what_waits_and_is_the_same_is_taken() {
         add(host, "vc-other", &key_with("others"));
         leave(host, "vc-other", 60).await;
         let client = client(&host.url()).await;
-        let taken = claim(&client, &key_with(""), &owner("s1")).await.unwrap();
+        let stock = Stock::read(&client, &key_with("")).await.unwrap();
+        let taken = claim(&client, stock, &owner("s1")).await.unwrap();
         assert_eq!(taken, None);
     });
 }

@@ -1,7 +1,10 @@
 //! The real backend: virtual clusters on the host that this machine shares.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -22,7 +25,7 @@ use super::{
 use crate::{
     admission::{Gate, Room},
     asset::Assets,
-    cluster::{self, OnFailure, VirtualCluster, VirtualClusterBuilder},
+    cluster::{self, OnFailure, VirtualCluster, VirtualClusterBuilder, new_name},
     datastore::Datastore,
     diagnostics::{Artifacts, Failure},
     distro,
@@ -197,10 +200,35 @@ pub fn run<F: Future<Output: Outcome>>(
     reaper::run_if_asked();
     match Settings::from_process() {
         Ok(settings) => {
+            let _running = Running::begin();
             timeline::start(&Artifacts::new(&settings));
             run_on(&SharedHost::new(settings), spec, needs, body)
         }
         Err(error) => Verdict::not_set_up(&spec, &error).deliver(&TestInfo::new(spec), false),
+    }
+}
+
+/// How many tests of this process run.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// A test that runs.
+struct Running;
+
+impl Running {
+    fn begin() -> Self {
+        RUNNING.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+
+    /// For a test that runs: is there no other?
+    fn is_alone() -> bool {
+        RUNNING.load(Ordering::SeqCst) <= 1
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -234,8 +262,13 @@ impl Backend for SharedHost {
         evidence::of_test(&self.settings, clusters, failure).await
     }
 
+    /// Behind the back of another test, if there is one: when the last one ends, so does the process.
     async fn give_back(&self, cluster: VirtualCluster) -> Result<(), CleanUpError> {
-        Ok(cluster.give_back().await?)
+        if Running::is_alone() {
+            Ok(cluster.give_back().await?)
+        } else {
+            Ok(cluster.give_back_later().await?)
+        }
     }
 
     async fn stop(&self, cluster: VirtualCluster) -> Result<(), CleanUpError> {
@@ -263,24 +296,4 @@ fn kept(name: &str, until: Timestamp) -> String {
         "cluster {name} is kept until {until:.0}: `cargo vcluster kubeconfig {name}` connects to it, \
          `cargo vcluster delete {name}` deletes it"
     )
-}
-
-/// Tests of one run never meet in a name, nor do runs.
-fn new_name() -> String {
-    use std::hash::{BuildHasher as _, RandomState};
-    // The standard library's random state is seeded by the operating system.
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("vc-{}", hex::encode(&random.to_be_bytes()[..4]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_differ_and_are_short() {
-        let (one, other) = (new_name(), new_name());
-        assert_ne!(one, other);
-        assert_eq!(one.len(), "vc-7f3a01bc".len());
-    }
 }

@@ -11,7 +11,7 @@ mod publish;
 mod read;
 mod record;
 
-pub(crate) use self::record::{of_test, record_start};
+pub(crate) use self::record::{current_test, of_test, record_start};
 pub use self::{
     event::{Ending, Event, Kind},
     layout::Totals,

@@ -41,7 +41,7 @@ pub fn record(event: Event) {
         return;
     };
     let event = Event {
-        test: event.test.or_else(|| TEST.try_with(Clone::clone).ok()),
+        test: event.test.or_else(current_test),
         ..event
     };
     let written = write(
@@ -75,6 +75,11 @@ pub(crate) fn record_start(cluster: &VirtualCluster, began: Instant) {
         record(event.cluster(name));
         passed = elapsed;
     }
+}
+
+/// The test that the current task belongs to.
+pub(crate) fn current_test() -> Option<String> {
+    TEST.try_with(Clone::clone).ok()
 }
 
 /// What is recorded by `future` belongs to this test.

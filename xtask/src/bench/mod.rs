@@ -12,6 +12,7 @@ mod pool;
 mod report;
 mod run;
 mod sightings;
+mod suite;
 mod sync;
 
 pub(crate) use run::run;

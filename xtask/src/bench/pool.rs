@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{Api, api::PostParams};
 use vcluster_harness::{
     cluster::{Phase, VirtualCluster},
-    pool::Pool,
+    pool::{Pool, Since},
 };
 
 use super::{
@@ -26,6 +26,7 @@ const POOL: Pool = Pool {
     size: 1,
     idle: Duration::from_mins(1),
     reset: Duration::from_secs(20),
+    since: Since::First,
 };
 
 impl Bench<'_> {

@@ -13,6 +13,7 @@ use vcluster_harness::{
 
 use super::{
     cluster::Bench, host as host_bench, machine::Machine, measurement::Figures, report::Report,
+    suite,
 };
 use crate::{
     arguments::{BenchArguments, Only},
@@ -60,12 +61,19 @@ pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyh
         let name = format!("bench-{}-{run}", std::process::id());
         match arguments.only {
             Some(Only::Sync) => Box::pin(bench.measure_load(&name, &mut figures)).await?,
+            Some(Only::Pool) => Box::pin(bench.measure_pool(&name, &mut figures)).await?,
+            Some(Only::Suite) => suite::measure(&mut figures).await?,
             None => {
                 Box::pin(bench.measure(&name, &mut figures)).await?;
                 let name = format!("{name}-pool");
                 Box::pin(bench.measure_pool(&name, &mut figures)).await?;
             }
         }
+        step.done();
+    }
+    if arguments.only.is_none() {
+        let step = progress.step("two suites of a hundred tests");
+        suite::measure(&mut figures).await?;
         step.done();
     }
 

@@ -62,11 +62,7 @@ pub(super) struct Cycle {
 impl Program {
     /// Builds it.
     pub(super) fn build() -> anyhow::Result<Self> {
-        let mut cargo = workspace::cargo();
-        cargo.args(["test", "--workspace", "--test", PROGRAM, "--no-run"]);
-        cargo.args(["--message-format", "json"]);
-        let messages = process::capture(&mut cargo)?;
-        Self::at(executable(&messages).context("cargo did not say where the test program is")?)
+        Self::at(build_tests()?)
     }
 
     /// One that is built.
@@ -165,6 +161,15 @@ impl Program {
             rustix::process::kill_process(pid, Signal::KILL).ok();
         }
     }
+}
+
+/// Builds the end-to-end tests, and says where they are.
+pub(crate) fn build_tests() -> anyhow::Result<PathBuf> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--workspace", "--test", PROGRAM, "--no-run"]);
+    cargo.args(["--message-format", "json"]);
+    let messages = process::capture(&mut cargo)?;
+    executable(&messages).context("cargo did not say where the test program is")
 }
 
 fn kill_group(pid: u32) -> anyhow::Result<()> {

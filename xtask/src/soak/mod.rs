@@ -12,6 +12,7 @@ use vcluster_harness::{
     asset::Assets, deadline::Deadline, engine::Engine, host, progress::Progress, settings::Settings,
 };
 
+pub(crate) use self::cycle::build_tests;
 use self::{
     cycle::{End, Program},
     leftovers::{Before, Victims},

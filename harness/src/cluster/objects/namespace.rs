@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     cluster::names::{DISTRO, Names, SLICE, VERSION},
     owner::Owner,
-    pool::{PoolKey, member_labels},
+    pool::{self, PoolKey, Standing},
     slice::Addressing,
     version::KubernetesVersion,
 };
@@ -16,10 +16,12 @@ pub(in crate::cluster) fn namespace(
     distro: &str,
     version: KubernetesVersion,
     owner: &Owner,
-    pool: Option<&PoolKey>,
+    pool: Option<(&PoolKey, Standing)>,
 ) -> Namespace {
     let mut labels = names.labels();
-    labels.extend(pool.map(member_labels).unwrap_or_default());
+    if let Some((key, standing)) = pool {
+        labels.extend(pool::labels(key, standing));
+    }
     labels.extend(owner.labels());
     let mut annotations = owner.annotations();
     annotations.insert(DISTRO.to_owned(), distro.to_owned());

@@ -1,0 +1,128 @@
+//! What there is of one kind of cluster on a host, and what somebody who asks for one does about it.
+
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{Api, Client, api::ListParams};
+
+use super::{
+    key::PoolKey,
+    record::{PoolState, key},
+};
+
+/// All clusters of one kind that a host has.
+#[derive(Debug, Default)]
+pub(crate) struct Stock {
+    /// Those that wait for a test.
+    pub(super) idle: Vec<ObjectMeta>,
+    /// How many will wait before long.
+    coming: usize,
+    /// How many are handed on, in whatever state.
+    members: usize,
+    /// Is or was there a moment ago any at all?
+    is_asked_for: bool,
+}
+
+/// What to do when none can be had at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// Nobody is about to leave one: start one.
+    Start,
+    /// Wait for one that is about to be left.
+    Wait {
+        /// And have another one made, for there are few.
+        make: bool,
+    },
+}
+
+impl Stock {
+    /// Looks at a host.
+    pub(crate) async fn read(host: &Client, pool: &PoolKey) -> Result<Self, kube::Error> {
+        let namespaces: Api<Namespace> = Api::all(host.clone());
+        let alike = format!("{}={}", key::LIKE, pool.as_str());
+        let parameters = ListParams::default().labels(&alike);
+        let found = namespaces.list_metadata(&parameters).await?;
+        Ok(Self::of(
+            found.items.into_iter().map(|object| object.metadata),
+        ))
+    }
+
+    fn of(found: impl Iterator<Item = ObjectMeta>) -> Self {
+        let mut stock = Self::default();
+        for metadata in found {
+            // One that is about to go also says that somebody asked.
+            stock.is_asked_for = true;
+            let state = PoolState::of(&metadata);
+            if metadata.deletion_timestamp.is_some() || state.is_none() {
+                continue;
+            }
+            stock.members += 1;
+            match state {
+                Some(PoolState::Idle) => stock.idle.push(metadata),
+                Some(PoolState::Making | PoolState::Resetting) => stock.coming += 1,
+                Some(PoolState::InUse) | None => {}
+            }
+        }
+        stock
+    }
+
+    /// Has nobody asked for this kind, as far as the host knows?
+    pub(crate) fn is_unheard_of(&self) -> bool {
+        !self.is_asked_for
+    }
+
+    /// What to do when no other is idle, where there may be so many.
+    pub(crate) fn lack(&self, most: usize) -> Lack {
+        if self.coming == 0 {
+            Lack::Start
+        } else {
+            Lack::Wait {
+                make: self.members < most,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn stock(states: &[Option<PoolState>]) -> Stock {
+        let metadata = |state: &Option<PoolState>| ObjectMeta {
+            labels: state.map(|state| [(key::STATE.to_owned(), state.name().to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        Stock::of(states.iter().map(metadata))
+    }
+
+    const MAKING: Option<PoolState> = Some(PoolState::Making);
+    const IN_USE: Option<PoolState> = Some(PoolState::InUse);
+    const RESETTING: Option<PoolState> = Some(PoolState::Resetting);
+
+    #[rstest]
+    #[case::nothing_is_there(&[], Lack::Start)]
+    #[case::all_are_in_use(&[IN_USE, IN_USE], Lack::Start)]
+    #[case::the_only_other_is_for_its_test_alone(&[None], Lack::Start)]
+    #[case::one_comes_back(&[IN_USE, RESETTING], Lack::Wait { make: true })]
+    #[case::one_is_made(&[MAKING], Lack::Wait { make: true })]
+    #[case::there_are_enough(&[IN_USE, RESETTING, RESETTING, MAKING], Lack::Wait { make: false })]
+    fn who_finds_none_waits_only_for_what_comes(
+        #[case] states: &[Option<PoolState>],
+        #[case] expected: Lack,
+    ) {
+        assert_eq!(stock(states).lack(4), expected);
+    }
+
+    #[test]
+    fn one_that_goes_says_that_somebody_asked_and_no_more() {
+        let going = ObjectMeta {
+            deletion_timestamp: Some(serde_json::from_str("\"2026-01-02T03:04:05Z\"").unwrap()),
+            labels: Some([(key::STATE.to_owned(), "resetting".to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        let stock = Stock::of([going].into_iter());
+        assert!(!stock.is_unheard_of());
+        assert_eq!(stock.lack(4), Lack::Start);
+        assert!(Stock::default().is_unheard_of());
+    }
+}

@@ -1,0 +1,87 @@
+//! Two suites of a hundred tests each, which the benchmark runs: tests that use the API alone, and tests
+//! whose pods really run.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Pod},
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use rstest::rstest;
+use serde_json::json;
+use vcluster_harness::{
+    self as vcluster,
+    asset::Component,
+    cluster::VirtualCluster,
+    deadline::Deadline,
+    wait::{self, conditions},
+};
+
+/// How long a pod may take on a machine that is busy with this suite.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Makes an object, changes it, lists it and deletes it.
+#[rstest]
+#[vcluster::test]
+#[ignore = "run by the benchmark"]
+async fn api(
+    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] _tens: u8,
+    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] _ones: u8,
+    #[ignore] client: Client,
+) -> anyhow::Result<()> {
+    let maps: Api<ConfigMap> = Api::default_namespaced(client);
+    let map = serde_json::from_value(json!({"metadata": {"name": "web"}, "data": {"a": "1"}}))?;
+    maps.create(&PostParams::default(), &map).await?;
+    let change = Patch::Merge(json!({"data": {"a": "2"}}));
+    maps.patch("web", &PatchParams::default(), &change).await?;
+    let found = maps.list(&ListParams::default()).await?;
+    let is_changed = |map: &&ConfigMap| {
+        map.data
+            .as_ref()
+            .is_some_and(|data| data.get("a").is_some_and(|a| a == "2"))
+    };
+    // The other one is the cluster's own certificate; of other tests there is none.
+    anyhow::ensure!(found.items.len() == 2 && found.iter().filter(is_changed).count() == 1);
+    maps.delete("web", &DeleteParams::default()).await?;
+    Ok(())
+}
+
+/// Makes a deployment, waits until its pod runs, and deletes it.
+#[rstest]
+#[vcluster::test]
+#[ignore = "run by the benchmark"]
+async fn deployment(
+    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] _tens: u8,
+    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] _ones: u8,
+    #[ignore] cluster: VirtualCluster,
+) -> anyhow::Result<()> {
+    let image = cluster.image(Component::Shell).await?;
+    let deployments: Api<Deployment> = Api::default_namespaced(cluster.client());
+    let web = serde_json::from_value(json!({
+        "metadata": {"name": "web"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [{
+                        "name": "main", "image": image, "command": ["sh", "-c", "exec sleep 1000000"],
+                    }],
+                },
+            },
+        },
+    }))?;
+    deployments.create(&PostParams::default(), &web).await?;
+    let deadline = Deadline::after("the deployment", PATIENCE);
+    let is_available = conditions::is_deployment_available();
+    wait::until(&deployments, "web", is_available, deadline).await?;
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client());
+    anyhow::ensure!(pods.list(&ListParams::default()).await?.items.len() == 1);
+    deployments.delete("web", &DeleteParams::default()).await?;
+    Ok(())
+}

@@ -1,10 +1,10 @@
 //! Hosts: kind clusters made, found, used, repaired and deleted through the Docker API.
 
-use std::{collections::BTreeSet, os::unix::process::ExitStatusExt as _, time::Duration};
+use std::{collections::BTreeSet, os::unix::process::ExitStatusExt as _};
 
 use anyhow::{Context as _, ensure};
-use bollard::query_parameters::StopContainerOptionsBuilder;
-use e2e::{output_of, soon, start};
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOptionsBuilder};
+use e2e::{output_of, start};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
     Api, Client,
@@ -13,13 +13,13 @@ use kube::{
 use serde_json::json;
 use vcluster_fixtures::pods;
 use vcluster_harness::{
-    asset::{Assets, Component, Image, Origin},
+    asset::{Component, Image, Origin},
     cluster::VirtualCluster,
     host::{
         self, Error, HostCluster,
         kind::{self, KindOptions, Port},
     },
-    progress::Progress,
+    prune,
     settings::Settings,
     vcluster_test,
     version::VersionRequest,
@@ -72,20 +72,6 @@ mod inner {
         assert_eq!(nodes.len(), 2);
         Ok(())
     }
-
-    /// Makes the host that the environment names.
-    #[tokio::test]
-    #[ignore = "run by another test"]
-    async fn makes_a_host() -> anyhow::Result<()> {
-        if !is_inner() {
-            return Ok(());
-        }
-        let settings = Settings::from_process()?;
-        let progress = Progress::silent();
-        let assets = Assets::new(&settings, progress.clone());
-        host::shared(&settings, &assets, &progress).await?;
-        Ok(())
-    }
 }
 
 /// One host for all that is true of a host from its first minute to its last.
@@ -100,6 +86,7 @@ async fn a_host_of_two_nodes_is_used_stopped_resumed_and_deleted_by_kind() -> an
         pods_of_both_nodes_talk(own, &host.client().await?, &shell).await?;
 
         let ids = own.container_ids().await?;
+        it_goes_on_after_a_pause(own, &host, &ids).await?;
         stop(own, &ids).await?;
         // Its nodes come back although somebody else has got their addresses.
         take_addresses(own, host.node_addresses().len()).await?;
@@ -276,6 +263,25 @@ async fn pods_of_both_nodes_talk(
     Ok(())
 }
 
+async fn it_goes_on_after_a_pause(
+    own: &OwnHost,
+    host: &HostCluster,
+    ids: &[String],
+) -> anyhow::Result<()> {
+    for id in ids {
+        own.engine.docker().pause_container(id).await?;
+    }
+    let paused = host.check().await;
+    assert!(
+        matches!(&paused, Err(Error::NotRunning { state, .. }) if state == "paused"),
+        "{paused:?}"
+    );
+    let again = own.shared().await?;
+    assert_eq!(own.container_ids().await?, ids, "it was replaced");
+    assert_eq!(again.node_addresses(), host.node_addresses());
+    Ok(())
+}
+
 async fn stop(own: &OwnHost, ids: &[String]) -> anyhow::Result<()> {
     let now = StopContainerOptionsBuilder::default().t(0).build();
     for id in ids {
@@ -312,14 +318,23 @@ async fn kind_lists_exports_and_deletes(own: &OwnHost) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the maker of a host says as it goes on, and at which it is killed.
+const MOMENTS: [&str; 3] = [
+    r#"step="containers""#,
+    r#"step="kubeadm init""#,
+    r#"step="nodes, network and storage""#,
+];
+
 #[tokio::test]
 async fn a_half_made_host_of_a_killed_process_is_replaced_once() -> anyhow::Result<()> {
     with_own_host(async |own| {
-        let maker = start_inner("hosts::inner::makes_a_host", own, &[])?;
-        let half_made = running(own).await?;
-        maker.kill_group();
-        let ended = tokio::task::spawn_blocking(|| maker.end()).await?;
-        assert_eq!(ended.status.signal(), Some(9), "{}", ended.output);
+        let mut half_made = BTreeSet::new();
+        for (number, moment) in MOMENTS.into_iter().enumerate() {
+            killed_at(moment, own).await?;
+            // Each replaces what the one before has left.
+            half_made.extend(own.container_ids().await?);
+            assert_eq!(half_made.len(), number + 1, "after {moment}");
+        }
 
         // Two at once, of which the second has locks of its own, as another user has them.
         let elsewhere = tempfile::tempdir()?;
@@ -334,8 +349,16 @@ async fn a_half_made_host_of_a_killed_process_is_replaced_once() -> anyhow::Resu
         assert_eq!(one?.node_addresses(), two?.node_addresses());
         let ids = own.container_ids().await?;
         assert_eq!(ids.len(), 1);
-        assert_ne!(ids, half_made);
+        ensure!(!half_made.contains(&ids[0]));
 
+        // Half an image is no obstacle either.
+        killed_at("loading image=", own).await?;
+        let next = start_inner("life::inner::passes", own, &[])?;
+        let next = tokio::task::spawn_blocking(|| next.end()).await?;
+        ensure!(next.status.success(), "{}", next.output);
+        assert_eq!(own.container_ids().await?, ids, "it was replaced");
+
+        a_volume_without_its_node_is_pruned(own).await?;
         kind::delete(&own.engine, &own.name).await?;
         kind::delete(&own.engine, &own.name).await?;
         assert_eq!(own.container_ids().await?, [""; 0]);
@@ -344,18 +367,40 @@ async fn a_half_made_host_of_a_killed_process_is_replaced_once() -> anyhow::Resu
     .await
 }
 
-/// Waits until the host's first container runs.
-async fn running(own: &OwnHost) -> anyhow::Result<Vec<String>> {
-    let deadline = soon("running");
-    while !deadline.is_over() {
-        if let Some(cluster) = kind::find(&own.engine, &own.name).await?
-            && cluster.is_running()
-        {
-            return own.container_ids().await;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+/// Runs a test on the host, which is made for it, and kills it when it says this.
+async fn killed_at(moment: &'static str, own: &OwnHost) -> anyhow::Result<()> {
+    let loud = [("VCLUSTER_TEST_LOG", "vcluster_harness=debug")];
+    let mut inner = start_inner("life::inner::passes", own, &loud)?;
+    let ended = tokio::task::spawn_blocking(move || {
+        inner.after(moment);
+        inner.kill_group();
+        inner.end()
+    });
+    let ended = ended.await?;
+    assert_eq!(ended.status.signal(), Some(9), "{}", ended.output);
+    Ok(())
+}
+
+/// Somebody removes a node, but not its volume: that has a label, and so is found.
+async fn a_volume_without_its_node_is_pruned(own: &OwnHost) -> anyhow::Result<()> {
+    let volumes = own.volumes_of_name().await?;
+    assert_eq!(volumes, own.volumes().await?);
+    for id in own.container_ids().await? {
+        let force = RemoveContainerOptionsBuilder::default().force(true).build();
+        let removed = own.engine.docker().remove_container(&id, Some(force));
+        removed.await?;
     }
-    anyhow::bail!("no host {} runs", own.name)
+    let items = prune::of_engine(&own.settings, &own.engine).await?;
+    let found: Vec<_> = items
+        .iter()
+        .filter(|item| volumes.contains(&item.name))
+        .collect();
+    assert_eq!(found.len(), volumes.len(), "{items:?}");
+    for volume in found {
+        ensure!(volume.remove().await?, "{volume:?}");
+    }
+    assert_eq!(own.volumes_of_name().await?, [""; 0]);
+    Ok(())
 }
 
 #[tokio::test]

@@ -78,6 +78,9 @@ pub(crate) struct BenchArguments {
     /// Measure one thing only.
     #[arg(long, value_enum)]
     pub(crate) only: Option<Only>,
+    /// Run this build of the end-to-end tests for the matrix instead of building them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
     /// Start the host anew in each run to measure it; the shared host is left alone either way.
     #[arg(long)]
     pub(crate) no_host: bool,
@@ -86,6 +89,8 @@ pub(crate) struct BenchArguments {
 /// One part of the benchmarks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Only {
+    /// Each distro, and a small test in a matrix of three distros and three versions. Stand-ins for k3s and k0s.
+    Distros,
     /// The syncer with a thousand pods.
     Sync,
     /// Clusters that go from test to test, and their reset.

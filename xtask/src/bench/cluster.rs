@@ -1,6 +1,9 @@
 //! The life of a virtual cluster: start, first pod, memory, sync, end.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
@@ -26,7 +29,7 @@ use super::{
 };
 
 /// How long a new cluster rests before its memory is read: what the start needed is given back by then.
-const REST: Duration = Duration::from_secs(5);
+pub(super) const REST: Duration = Duration::from_secs(5);
 
 /// What every cluster of a benchmark needs.
 #[derive(Debug)]
@@ -103,6 +106,20 @@ impl Bench<'_> {
         cluster: &VirtualCluster,
         figures: &mut Figures,
     ) -> anyhow::Result<()> {
+        let resident = self.resident(cluster).await?;
+        for (process, megabytes) in &resident {
+            figures.add(&format!("memory.{process}"), Unit::Megabytes, *megabytes);
+        }
+        let total = resident.values().sum();
+        figures.add("memory.total", Unit::Megabytes, total);
+        Ok(())
+    }
+
+    /// Resident megabytes by program, of all processes of a control plane.
+    pub(super) async fn resident(
+        &self,
+        cluster: &VirtualCluster,
+    ) -> anyhow::Result<BTreeMap<String, f64>> {
         let pods: Api<Pod> = Api::namespaced(cluster.host_client(), cluster.namespace());
         let selector = format!("vcluster-test.dev/control-plane={}", cluster.name());
         let pod = pods
@@ -121,16 +138,10 @@ impl Bench<'_> {
             .context("the control plane's pod has no uid")?;
         let processes = memory::read(self.engine.docker(), &node, &uid).await?;
         let megabytes = |kibibytes: u32| f64::from(kibibytes) * 1024.0 / 1e6;
-        for (process, kibibytes) in &processes {
-            figures.add(
-                &format!("memory.{process}"),
-                Unit::Megabytes,
-                megabytes(*kibibytes),
-            );
-        }
-        let total = processes.values().sum();
-        figures.add("memory.total", Unit::Megabytes, megabytes(total));
-        Ok(())
+        let processes = processes.into_iter();
+        Ok(processes
+            .map(|(process, kibibytes)| (process, megabytes(kibibytes)))
+            .collect())
     }
 }
 

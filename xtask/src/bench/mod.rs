@@ -1,10 +1,12 @@
 //! How fast and how large: host, virtual clusters, syncer.
 
 mod cluster;
+mod distro;
 mod exposition;
 mod host;
 mod load;
 mod machine;
+mod matrix;
 mod measurement;
 mod memory;
 mod objects;

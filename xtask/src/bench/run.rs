@@ -12,13 +12,31 @@ use vcluster_harness::{
 };
 
 use super::{
-    cluster::Bench, host as host_bench, machine::Machine, measurement::Figures, report::Report,
+    cluster::Bench,
+    distro::{self, StandIns},
+    host as host_bench,
+    machine::Machine,
+    matrix,
+    measurement::Figures,
+    report::Report,
     suite,
 };
 use crate::{
     arguments::{BenchArguments, Only},
     setup,
+    soak::build_tests,
 };
+
+/// The images of every distro, on the host before anything is measured.
+async fn prepare(bench: &Bench<'_>, settings: &Settings) -> anyhow::Result<StandIns> {
+    let mut versions = Vec::new();
+    for request in matrix::versions() {
+        versions.push(bench.assets.resolve(request).await?);
+    }
+    let stand_ins = StandIns::offer(bench.assets, &versions).await?;
+    distro::load(bench, &stand_ins.assets(settings), &versions).await?;
+    Ok(stand_ins)
+}
 
 /// Measures everything and prints it.
 pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyhow::Result<Report> {
@@ -56,10 +74,19 @@ pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyh
         assets: &assets,
         image: &shell.reference,
     };
+    let stand_ins = match arguments.only {
+        Some(Only::Distros) => Some(prepare(&bench, settings).await?),
+        _ => None,
+    };
     for run in 1..=runs {
         let step = progress.step(format!("virtual cluster {run} of {runs}"));
         let name = format!("bench-{}-{run}", std::process::id());
         match arguments.only {
+            Some(Only::Distros) => {
+                let stand_ins = stand_ins.as_ref().context("they were prepared")?;
+                let assets = stand_ins.assets(settings);
+                Box::pin(bench.measure_distros(&assets, &name, &mut figures)).await?;
+            }
             Some(Only::Sync) => Box::pin(bench.measure_load(&name, &mut figures)).await?,
             Some(Only::Pool) => Box::pin(bench.measure_pool(&name, &mut figures)).await?,
             Some(Only::Suite) => suite::measure(&mut figures).await?,
@@ -75,6 +102,18 @@ pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyh
         let step = progress.step("two suites of a hundred tests");
         suite::measure(&mut figures).await?;
         step.done();
+    }
+
+    if let Some(stand_ins) = &stand_ins {
+        let program = match &arguments.program {
+            Some(path) => path.clone(),
+            None => build_tests()?,
+        };
+        for run in 1..=runs {
+            let step = progress.step(format!("matrix {run} of {runs}"));
+            matrix::measure(&program, stand_ins.directory.path(), &mut figures)?;
+            step.done();
+        }
     }
 
     let report = Report {

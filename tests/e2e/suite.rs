@@ -29,15 +29,16 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[vcluster::test]
 #[ignore = "run by the benchmark"]
 async fn api(
-    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] _tens: u8,
-    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] _ones: u8,
+    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] tens: u8,
+    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] ones: u8,
     #[ignore] client: Client,
 ) -> anyhow::Result<()> {
     let maps: Api<ConfigMap> = Api::default_namespaced(client);
-    let map = serde_json::from_value(json!({"metadata": {"name": "web"}, "data": {"a": "1"}}))?;
+    let name = format!("map-{tens}{ones}");
+    let map = serde_json::from_value(json!({"metadata": {"name": name}, "data": {"a": "1"}}))?;
     maps.create(&PostParams::default(), &map).await?;
     let change = Patch::Merge(json!({"data": {"a": "2"}}));
-    maps.patch("web", &PatchParams::default(), &change).await?;
+    maps.patch(&name, &PatchParams::default(), &change).await?;
     let found = maps.list(&ListParams::default()).await?;
     let is_changed = |map: &&ConfigMap| {
         map.data
@@ -46,7 +47,7 @@ async fn api(
     };
     // The other one is the cluster's own certificate; of other tests there is none.
     anyhow::ensure!(found.items.len() == 2 && found.iter().filter(is_changed).count() == 1);
-    maps.delete("web", &DeleteParams::default()).await?;
+    maps.delete(&name, &DeleteParams::default()).await?;
     Ok(())
 }
 
@@ -55,14 +56,15 @@ async fn api(
 #[vcluster::test]
 #[ignore = "run by the benchmark"]
 async fn deployment(
-    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] _tens: u8,
-    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] _ones: u8,
+    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] tens: u8,
+    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] ones: u8,
     #[ignore] cluster: VirtualCluster,
 ) -> anyhow::Result<()> {
     let image = cluster.image(Component::Shell).await?;
     let deployments: Api<Deployment> = Api::default_namespaced(cluster.client());
+    let name = format!("web-{tens}{ones}");
     let web = serde_json::from_value(json!({
-        "metadata": {"name": "web"},
+        "metadata": {"name": name},
         "spec": {
             "selector": {"matchLabels": {"app": "web"}},
             "template": {
@@ -79,9 +81,9 @@ async fn deployment(
     deployments.create(&PostParams::default(), &web).await?;
     let deadline = Deadline::after("the deployment", PATIENCE);
     let is_available = conditions::is_deployment_available();
-    wait::until(&deployments, "web", is_available, deadline).await?;
+    wait::until(&deployments, &name, is_available, deadline).await?;
     let pods: Api<Pod> = Api::default_namespaced(cluster.client());
     anyhow::ensure!(pods.list(&ListParams::default()).await?.items.len() == 1);
-    deployments.delete("web", &DeleteParams::default()).await?;
+    deployments.delete(&name, &DeleteParams::default()).await?;
     Ok(())
 }

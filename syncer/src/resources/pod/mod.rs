@@ -8,6 +8,7 @@ mod env;
 mod ephemeral;
 pub mod hosts;
 mod life;
+mod newer;
 mod place;
 mod references;
 mod resize;
@@ -47,8 +48,8 @@ impl ResourceSyncer for Pods {
     }
 
     fn withheld(object: &Pod, _: &Translation) -> Option<String> {
-        let group = object.spec.as_ref()?.scheduling_group.as_ref();
-        group.map(|_| "spec.schedulingGroup is not known to the host's scheduler".to_owned())
+        newer::is_of_a_group(object.spec.as_ref()?)
+            .then(|| "spec.schedulingGroup is not known to the host's scheduler".to_owned())
     }
 
     fn is_applied() -> bool {

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use super::{
     affinity, dns, downward_api,
     env::Environment,
-    hosts, place, resize, update,
+    hosts, newer, place, resize, update,
     volumes::{self, Owner},
 };
 use crate::{
@@ -104,7 +104,7 @@ fn spec_to_host(pod: &Pod, spec: &PodSpec, cx: &Translation) -> Result<PodSpec, 
     // The host computes it from its own runtime class.
     host.overhead = None;
     // The host's scheduler knows no group of the tenant's, and would wait for one.
-    host.scheduling_group = None;
+    newer::take_from_group(&mut host);
     host.ephemeral_containers = None;
 
     host.hostname = Some(

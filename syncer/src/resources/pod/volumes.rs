@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
     SecretProjection, Volume, VolumeProjection,
 };
 
-use super::{downward_api, tokens};
+use super::{downward_api, newer, tokens};
 use crate::{naming::NameTranslator, resource::TranslateError};
 
 /// Of which pod the volumes are.
@@ -21,10 +21,10 @@ pub(super) fn check(volumes: &[Volume]) -> Result<(), TranslateError> {
     for volume in volumes {
         let projected = volume.projected.iter();
         for source in projected.flat_map(|it| it.sources.iter().flatten()) {
-            let field = match (&source.pod_certificate, &source.cluster_trust_bundle) {
-                (Some(_), _) => "podCertificate",
-                (None, Some(_)) => "clusterTrustBundle",
-                (None, None) => continue,
+            let field = match &source.cluster_trust_bundle {
+                _ if newer::is_certificate(source) => "podCertificate",
+                Some(_) => "clusterTrustBundle",
+                None => continue,
             };
             return Err(TranslateError::Unsupported {
                 field: format!("spec.volumes[{}].projected.sources.{field}", volume.name),

@@ -69,8 +69,11 @@ pub(crate) async fn parent_is_gone() {
 impl Runner {
     /// Starts the inner test of this path.
     pub(crate) fn start(self, test: &str, environment: &[(&str, &str)]) -> anyhow::Result<Inner> {
-        let mut command = Command::new(std::env::current_exe()?);
+        // Whoever runs the tests may ignore a signal, as shells in the background do; a child would inherit that.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=HUP,INT,TERM")
+            .arg(std::env::current_exe()?)
             .args([test, "--exact", "--ignored", "--nocapture"])
             .env(INNER, "1")
             .env("RUST_BACKTRACE", "0")

@@ -369,7 +369,6 @@ fn key(
     PoolKey::of(&Ingredients {
         distro: options.distro.name(),
         version,
-        scheduling: options.scheduling(),
         sync: &options.sync,
         domain: &options.domain,
         slice_bits: options.slice_bits,

@@ -6,11 +6,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use vcluster_syncer::config::Sync;
 
-use crate::{
-    asset::Component,
-    distro::{ControlPlane, Scheduling},
-    version::KubernetesVersion,
-};
+use crate::{asset::Component, distro::ControlPlane, version::KubernetesVersion};
 
 /// The version of this library and a digest of its sources.
 pub(super) const LIBRARY: &str = concat!(
@@ -28,7 +24,6 @@ pub(crate) struct PoolKey(String);
 pub(crate) struct Ingredients<'a> {
     pub(crate) distro: &'a str,
     pub(crate) version: KubernetesVersion,
-    pub(crate) scheduling: Scheduling,
     pub(crate) sync: &'a Sync,
     pub(crate) domain: &'a str,
     pub(crate) slice_bits: u8,
@@ -57,7 +52,6 @@ impl PoolKey {
             library: &'a str,
             distro: &'a str,
             version: String,
-            is_scheduling: bool,
             sync: &'a Sync,
             domain: &'a str,
             slice_bits: u8,
@@ -70,7 +64,6 @@ impl PoolKey {
             library,
             distro: ingredients.distro,
             version: ingredients.version.to_string(),
-            is_scheduling: ingredients.scheduling == Scheduling::Virtual,
             sync: ingredients.sync,
             domain: ingredients.domain,
             slice_bits: ingredients.slice_bits,
@@ -87,22 +80,17 @@ impl PoolKey {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::distro::{self, ControlPlaneContext, Replicas};
 
     fn control_plane() -> ControlPlane {
-        let cx = ControlPlaneContext {
-            service_range: "10.96.0.0/16".parse().unwrap(),
-            domain: "cluster.local",
-            names: &[],
-            scheduling: Scheduling::Host,
-            store: None,
-            replicas: Replicas {
-                set: "web",
-                namespace: "web",
-                count: 1,
-            },
-        };
+        let cx = ControlPlaneContext::of(Replicas {
+            set: "web",
+            namespace: "web",
+            count: 1,
+        });
         distro::DEFAULT.control_plane("1.34.2".parse().unwrap(), &cx)
     }
 
@@ -122,7 +110,6 @@ mod tests {
         let mut ingredients = Ingredients {
             distro: "k8s",
             version: "1.34.2".parse().unwrap(),
-            scheduling: Scheduling::Host,
             sync: &Sync::default(),
             domain: "cluster.local",
             slice_bits: 8,
@@ -141,10 +128,15 @@ mod tests {
 
     #[test]
     fn whatever_differs_gives_another_key() {
+        static SCHEDULING: LazyLock<Sync> = LazyLock::new(|| {
+            let mut sync = Sync::default();
+            sync.virtual_scheduler.enabled = true;
+            sync
+        });
         let changes: [fn(&mut Ingredients<'_>); 6] = [
             |i| i.distro = "k3s",
             |i| i.version = "1.33.5".parse().unwrap(),
-            |i| i.scheduling = Scheduling::Virtual,
+            |i| i.sync = &SCHEDULING,
             |i| i.domain = "example.org",
             |i| i.slice_bits = 6,
             |i| i.fixtures = "digest",

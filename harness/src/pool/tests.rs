@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     asset::Component,
-    distro::{self, ControlPlaneContext, Distro as _, Replicas, Scheduling},
+    distro::{self, ControlPlaneContext, Distro as _, Replicas},
     owner::{Owner, Process},
     reaper::fake_host::{FakeHost, client},
 };
@@ -26,22 +26,14 @@ fn pool(idle: u64) -> Pool {
 
 fn key_with(fixtures: &str) -> PoolKey {
     let version = "1.34.2".parse().unwrap();
-    let cx = ControlPlaneContext {
-        service_range: "10.96.0.0/16".parse().unwrap(),
-        domain: "cluster.local",
-        names: &[],
-        scheduling: Scheduling::Host,
-        store: None,
-        replicas: Replicas {
-            set: "web",
-            namespace: "web",
-            count: 1,
-        },
-    };
+    let cx = ControlPlaneContext::of(Replicas {
+        set: "web",
+        namespace: "web",
+        count: 1,
+    });
     PoolKey::of(&Ingredients {
         distro: "k8s",
         version,
-        scheduling: Scheduling::Host,
         sync: &vcluster_syncer::config::Sync::default(),
         domain: "cluster.local",
         slice_bits: 8,

@@ -63,19 +63,22 @@ async fn a_node_that_carries_a_pod_is_shown_as_it_is(
     Ok(())
 }
 
+/// A pod `web` that says hello and stays, and the node that it is on.
+async fn greeter(cluster: &VirtualCluster, pods: &Api<Pod>) -> anyhow::Result<(Pod, String)> {
+    let image = cluster.image(Component::Shell).await?;
+    let script = "echo hello; exec sleep 1000000";
+    let pod = start(pods, &shell("web", &image, script)).await?;
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    Ok((pod, node.context("the pod has no node")?))
+}
+
 #[vcluster_test(distro = "k8s", sync = "nodes-made-up.yaml")]
 async fn a_made_up_node_serves_its_pods_and_shows_nothing_of_the_hosts(
     cluster: VirtualCluster,
     client: Client,
 ) -> anyhow::Result<()> {
-    let image = cluster.image(Component::Shell).await?;
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
-    let script = "echo hello; exec sleep 1000000";
-    let pod = start(&pods, &shell("web", &image, script)).await?;
-    let name = pod
-        .spec
-        .and_then(|spec| spec.node_name)
-        .context("the pod has no node")?;
+    let (pod, name) = greeter(&cluster, &pods).await?;
     let has_address = |node: Option<&Node>| node.is_some_and(|node| !addresses(node).is_empty());
     let nodes: Api<Node> = Api::all(client);
     let node = wait::until(&nodes, &name, has_address, soon("address"));
@@ -152,14 +155,8 @@ async fn a_nodes_kubelet_answers_for_this_clusters_pods_alone(
     cluster: VirtualCluster,
     client: Client,
 ) -> anyhow::Result<()> {
-    let image = cluster.image(Component::Shell).await?;
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
-    let script = "echo hello; exec sleep 1000000";
-    let pod = start(&pods, &shell("web", &image, script)).await?;
-    let node = pod
-        .spec
-        .and_then(|spec| spec.node_name)
-        .context("the pod has no node")?;
+    let (_, node) = greeter(&cluster, &pods).await?;
     ensure!(kubelet(&client, &node, "healthz").await? == "ok");
     ensure!(kubelet(&client, &node, "containerLogs/default/web/main").await? == "hello\n");
     // The control plane of this very cluster runs on the node as well.

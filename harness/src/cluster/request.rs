@@ -20,6 +20,17 @@ use crate::deadline::Deadline;
 
 const FIELD_MANAGER: &str = "vcluster-test";
 
+/// What a request can carry to the host and back.
+pub(super) trait Object:
+    Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
+
+impl<K> Object for K where
+    K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
+
 /// Makes objects of one cluster on its host.
 #[derive(Clone, Copy)]
 pub(super) struct Requests<'a> {
@@ -67,11 +78,7 @@ impl Requests<'_> {
 
     pub(super) async fn create<K>(self, object: &K) -> Result<(), Cause>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
+        K: Object + Resource<Scope = NamespaceResourceScope>,
     {
         let api = Api::namespaced(self.host.clone(), self.names.namespace());
         Box::pin(create(&api, object)).await
@@ -79,11 +86,7 @@ impl Requests<'_> {
 
     pub(super) async fn create_all<K>(self, objects: &[K]) -> Result<(), Cause>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
+        K: Object + Resource<Scope = NamespaceResourceScope>,
     {
         for object in objects {
             self.create(object).await?;
@@ -93,11 +96,7 @@ impl Requests<'_> {
 
     pub(super) async fn create_if_some<K>(self, object: Option<&K>) -> Result<(), Cause>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
+        K: Object + Resource<Scope = NamespaceResourceScope>,
     {
         match object {
             Some(object) => self.create(object).await,
@@ -107,16 +106,13 @@ impl Requests<'_> {
 
     pub(super) async fn create_global<K>(self, object: &K) -> Result<(), Cause>
     where
-        K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+        K: Object,
     {
         Box::pin(create(&Api::all(self.host.clone()), object)).await
     }
 }
 
-async fn create<K>(api: &Api<K>, object: &K) -> Result<(), Cause>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
-{
+async fn create<K: Object>(api: &Api<K>, object: &K) -> Result<(), Cause> {
     let kind = K::kind(&()).to_lowercase();
     let name = object.meta().name.as_deref().unwrap_or_default();
     api.create(&parameters(), object)

@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::Error;
 use crate::{deadline::Deadline, lock_file, progress::Progress};
 
@@ -35,14 +33,12 @@ impl Claim {
         progress: &Progress,
         deadline: Deadline,
     ) -> Result<Self, Error> {
-        let mut file = open(path)?;
+        let mut file = lock_file::open(path).map_err(Error::io("open", path))?;
         let started = Instant::now();
         let mut step = None;
         loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
-                Err(rustix::io::Errno::WOULDBLOCK) => {}
-                Err(errno) => return Err(Error::io("lock", path)(errno.into())),
+            if lock_file::try_alone(&file).map_err(Error::io("lock", path))? {
+                break;
             }
             if deadline.is_over() {
                 return Err(Error::StillClaimed {
@@ -70,13 +66,6 @@ impl Claim {
         }
         Ok(Self { _file: file })
     }
-}
-
-fn open(path: &Path) -> Result<File, Error> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-    }
-    lock_file::open(path).map_err(Error::io("open", path))
 }
 
 /// Writes who we are, for those who wait. The lock does not depend on it.

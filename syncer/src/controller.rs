@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::{
+    addons,
     cache::Cache,
     caches::Pair,
     chain::Chain,
@@ -164,12 +165,16 @@ impl<R: ResourceSyncer> Controller<R> {
         self.taken().insert(key.clone(), taken);
         if steps.iter().any(goes_to_host)
             && let Some(object) = &twins.virtual_object
-            && let Some(what) = R::withheld(object, &cx)
         {
-            let warnings = &self.clusters.warnings;
-            warnings
-                .publish(object.as_ref(), "PartlySynced", &what)
-                .await;
+            let of_its_kind = R::withheld(object, &cx);
+            let of_any_kind = addons::withheld(object.meta(), &cx.facts.sync.to_host);
+            let told: Vec<_> = of_its_kind.into_iter().chain(of_any_kind).collect();
+            if !told.is_empty() {
+                let warnings = &self.clusters.warnings;
+                warnings
+                    .publish(object.as_ref(), "PartlySynced", &told.join(". "))
+                    .await;
+            }
         }
         Ok(Outcome::Done)
     }

@@ -7,7 +7,7 @@ use crate::{
     metadata::{self, tests::meta},
     object_key::ObjectKey,
     properties,
-    resource::tests::names,
+    resource::tests::{names, translation},
     resources::pod::hosts::with_full_name,
     unknown_fields,
     warning::in_tenants_words,
@@ -58,7 +58,7 @@ proptest! {
 
     #[test]
     fn a_twins_annotations_are_no_twins_on_another_object(other in "[a-z]{1,12}") {
-        let twin = metadata::to_host(&meta("default", "web"), &names()).unwrap();
+        let twin = metadata::to_host(&meta("default", "web"), &translation()).unwrap();
         let renamed = ConfigMap {
             metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
                 name: Some(other),

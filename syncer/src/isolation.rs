@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{
-    cover, labels,
+    addons, cover, labels,
     optional::Items as _,
     resource::{ResourceSyncer, TranslateError, Translation, tests::translation},
     resources::{
         endpoint_slice::EndpointSlices, endpoints::EndpointsOfServices, ingress::Ingresses,
         network_policy::NetworkPolicies, persistent_volume::PersistentVolumes,
         persistent_volume_claim::PersistentVolumeClaims, pod::Pods,
-        pod_disruption_budget::PodDisruptionBudgets, service::Services,
+        pod_disruption_budget::PodDisruptionBudgets, secret::Secrets, service::Services,
         service_account::ServiceAccounts, storage_class::StorageClasses,
     },
 };
@@ -145,6 +145,7 @@ fn no_variable_of_a_container_leads_to_the_hosts_objects(#[case] mut container: 
 #[case::account_by_its_old_name(json!({"serviceAccount": PRIZE}))]
 #[case::priority(json!({"priorityClassName": PRIZE}))]
 #[case::group(json!({"schedulingGroup": {"podGroupName": PRIZE}}))]
+#[case::scheduler(json!({"schedulerName": PRIZE}))]
 #[case::device(json!({"resourceClaims": [{"name": "gpu", "resourceClaimName": PRIZE}]}))]
 #[case::device_of_a_template(json!({"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": PRIZE}]}))]
 fn no_name_in_a_pod_is_one_of_the_hosts(#[case] mut spec: Value) {
@@ -155,6 +156,47 @@ fn no_name_in_a_pod_is_one_of_the_hosts(#[case] mut spec: Value) {
     let mut found = Vec::new();
     finds(&serde_json::to_value(&host.spec).unwrap(), "", &mut found);
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn no_pod_runs_as_a_class_of_the_host_says_that_the_tenant_does_not_see() {
+    check::<Pods>(json!({"spec": {"containers": [], "runtimeClassName": PRIZE}}));
+}
+
+/// Add-ons of the host act on what they find in its objects, with rights of their own.
+#[rstest]
+#[case::networks("k8s.v1.cni.cncf.io/networks")]
+#[case::usual_network("v1.multus-cni.io/default-network")]
+#[case::address("cni.projectcalico.org/ipAddrs")]
+#[case::gateway("egress.projectcalico.org/selector")]
+#[case::subnet("ovn.kubernetes.io/logical_switch")]
+#[case::shared_address("metallb.io/allow-shared-ip")]
+#[case::cloud_role("iam.amazonaws.com/role")]
+#[case::vault("vault.hashicorp.com/agent-inject")]
+#[case::mesh("linkerd.io/inject")]
+#[case::mesh_by_a_template("inject.istio.io/templates")]
+#[case::certificate("cert-manager.io/cluster-issuer")]
+#[case::name("external-dns.alpha.kubernetes.io/hostname")]
+#[case::copy_of_anothers("replicator.v1.mittwald.de/replicate-from")]
+#[case::copy_to_others("reflector.v1.k8s.emberstack.com/reflection-auto-namespaces")]
+fn no_annotation_makes_the_hosts_add_ons_give_what_is_not_the_tenants(#[case] key: &str) {
+    let asking = json!({"metadata": {"annotations": {key: format!("{ELSEWHERE}/{PRIZE}")}}});
+    check::<Pods>(asking.clone());
+    check::<Services>(asking.clone());
+    check::<Ingresses>(asking.clone());
+    check::<Secrets>(asking.clone());
+    let pod: Pod = object(asking);
+    let told = addons::withheld(&pod.metadata, &generous().facts.sync.to_host);
+    assert!(told.is_some_and(|told| told.contains(key)));
+}
+
+#[rstest]
+#[case::mesh("sidecar.istio.io/inject")]
+#[case::mesh_of_a_revision("istio.io/rev")]
+#[case::mesh_of_the_node("istio.io/dataplane-mode")]
+#[case::cloud_identity("aadpodidbinding")]
+fn no_label_makes_the_hosts_add_ons_give_what_is_not_the_tenants(#[case] key: &str) {
+    check::<Pods>(json!({"metadata": {"labels": {key: PRIZE}}}));
 }
 
 #[rstest]

@@ -4,6 +4,7 @@
 //! Only `vcluster-harness` is promised to users; this crate changes as that one needs it. It knows
 //! nothing of tests.
 
+mod addons;
 pub mod cache;
 pub mod caches;
 mod chain;

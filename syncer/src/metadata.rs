@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::{
-    labels,
+    addons, labels,
     naming::NameTranslator,
     object_key::ObjectKey,
     resource::{TranslateError, Translation},
@@ -35,11 +35,10 @@ const PRIVATE: &[&str] = &[
 ];
 
 /// The metadata of the host twin: translated name, labels and annotations, and the twin's identity.
-/// Owners, finalizers and everything the server fills in stay behind.
-pub fn to_host(
-    virtual_meta: &ObjectMeta,
-    names: &NameTranslator,
-) -> Result<ObjectMeta, TranslateError> {
+/// Owners, finalizers, everything the server fills in, and what would give the tenant more than its own
+/// stay behind.
+pub fn to_host(virtual_meta: &ObjectMeta, cx: &Translation) -> Result<ObjectMeta, TranslateError> {
+    let names = &cx.names;
     let name = virtual_meta.name.clone().ok_or(TranslateError::Nameless)?;
     let key = ObjectKey {
         namespace: virtual_meta.namespace.clone(),
@@ -50,7 +49,10 @@ pub fn to_host(
         .annotations
         .iter()
         .flatten()
-        .filter(|(key, _)| !PRIVATE.contains(&key.as_str()))
+        .filter(|(key, value)| {
+            !PRIVATE.contains(&key.as_str())
+                && addons::passes_annotation(key, value, &cx.facts.sync.to_host)
+        })
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let mut note = |key: &str, value: &str| annotations.insert(key.to_owned(), value.to_owned());
@@ -68,7 +70,7 @@ pub fn to_host(
     Ok(ObjectMeta {
         name: Some(host.name),
         namespace: host.namespace,
-        labels: Some(host_labels(virtual_meta, names)),
+        labels: Some(host_labels(virtual_meta, cx)),
         annotations: Some(annotations),
         ..ObjectMeta::default()
     })
@@ -83,7 +85,7 @@ pub fn owned_to_host(
     let owner = cx.facts.owner.clone().ok_or(TranslateError::Ownerless)?;
     Ok(ObjectMeta {
         owner_references: Some(vec![owner]),
-        ..to_host(virtual_meta, &cx.names)?
+        ..to_host(virtual_meta, cx)?
     })
 }
 
@@ -110,32 +112,39 @@ pub fn is_mirrored<K: Resource>(object: &K) -> bool {
 /// As [`to_host`], without the annotations `excluded`.
 pub fn to_host_without(
     virtual_meta: &ObjectMeta,
-    names: &NameTranslator,
+    cx: &Translation,
     excluded: &[&str],
 ) -> Result<ObjectMeta, TranslateError> {
-    let mut meta = to_host(virtual_meta, names)?;
+    let mut meta = to_host(virtual_meta, cx)?;
     if let Some(annotations) = &mut meta.annotations {
         annotations.retain(|key, _| !excluded.contains(&key.as_str()));
     }
     Ok(meta)
 }
 
-/// The labels of the host twin: the virtual ones and the two that mark it as ours.
-fn host_labels(virtual_meta: &ObjectMeta, names: &NameTranslator) -> BTreeMap<String, String> {
+/// The labels of the host twin: those of the virtual object that pass, and the two that mark it as ours.
+fn host_labels(virtual_meta: &ObjectMeta, cx: &Translation) -> BTreeMap<String, String> {
     let mut host: BTreeMap<_, _> = virtual_meta
         .labels
         .iter()
         .flatten()
-        .map(|(key, value)| (names.label_key(key), value.clone()))
+        .filter(|(key, _)| addons::passes_label(key, &cx.facts.sync.to_host))
+        .map(|(key, value)| (cx.names.label_key(key), value.clone()))
         .collect();
-    host.insert(
+    host.extend(our_labels(virtual_meta, &cx.names));
+    host
+}
+
+/// The labels by which the twins of this cluster's objects, and of a namespace's, are found.
+fn our_labels(virtual_meta: &ObjectMeta, names: &NameTranslator) -> BTreeMap<String, String> {
+    let mut ours = BTreeMap::from([(
         labels::MANAGED_BY.to_owned(),
         managed_by(virtual_meta, names),
-    );
+    )]);
     if let Some(namespace) = &virtual_meta.namespace {
-        host.insert(labels::NAMESPACE.to_owned(), namespace.clone());
+        ours.insert(labels::NAMESPACE.to_owned(), namespace.clone());
     }
-    host
+    ours
 }
 
 /// The virtual object that `host` says it stands for, if it is one of this cluster's and nobody
@@ -177,7 +186,7 @@ pub fn marks(key: &ObjectKey, uid: Option<&str>, names: &NameTranslator) -> Valu
         namespace: key.namespace.clone(),
         ..ObjectMeta::default()
     };
-    json!({"metadata": {"uid": uid, "labels": host_labels(&virtual_meta, names)}})
+    json!({"metadata": {"uid": uid, "labels": our_labels(&virtual_meta, names)}})
 }
 
 fn managed_by(meta: &ObjectMeta, names: &NameTranslator) -> String {
@@ -202,7 +211,7 @@ pub(crate) mod tests {
     use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
     use super::*;
-    use crate::resource::tests::names;
+    use crate::resource::tests::{names, translation};
 
     /// The metadata of a virtual object, as the API server would return it.
     pub(crate) fn meta(namespace: &str, name: &str) -> ObjectMeta {
@@ -217,7 +226,7 @@ pub(crate) mod tests {
 
     fn twin(virtual_meta: &ObjectMeta) -> ConfigMap {
         ConfigMap {
-            metadata: to_host(virtual_meta, &names()).unwrap(),
+            metadata: to_host(virtual_meta, &translation()).unwrap(),
             ..ConfigMap::default()
         }
     }
@@ -305,7 +314,7 @@ pub(crate) mod tests {
             ]
             .into(),
         );
-        let host = to_host_without(&source, &names(), &["leader"]).unwrap();
+        let host = to_host_without(&source, &translation(), &["leader"]).unwrap();
         let annotations = host.annotations.unwrap();
         assert_eq!(annotations.get("note"), Some(&"kept".to_owned()));
         assert!(!annotations.contains_key(PRIVATE[0]));

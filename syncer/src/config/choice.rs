@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::{Error, explain},
+    keys::Keys,
     nodes::{Nodes, Shown},
     tolerations,
 };
@@ -26,6 +27,11 @@ pub struct Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ToHost {
+    /// Annotations of all kinds of objects: all but those by which add-ons of the host would give the
+    /// tenant what is not its own.
+    pub annotations: Keys,
+    /// Labels, as annotations. A selector that asks for one that is held finds nothing on the host.
+    pub labels: Keys,
     /// Pods.
     pub pods: Pods,
     /// Services, and the endpoints that the tenant writes for them.
@@ -55,6 +61,8 @@ pub struct ToHost {
 impl Default for ToHost {
     fn default() -> Self {
         Self {
+            annotations: Keys::default(),
+            labels: Keys::default(),
             pods: Pods::default(),
             services: Services::default(),
             config_maps: Content::default(),
@@ -80,6 +88,9 @@ pub struct Pods {
     /// What every pod tolerates on the host, so that the tenant sees no such taint: `*`, `key`,
     /// `key=value`, `key:effect` or `key=value:effect`.
     pub enforce_tolerations: Vec<String>,
+    /// Schedulers of the host, beside its usual one, that pods may ask for. A pod that names any other
+    /// goes to the host once a scheduler in the virtual cluster has bound it.
+    pub scheduler_names: Vec<String>,
 }
 
 impl Pods {
@@ -96,6 +107,7 @@ impl Default for Pods {
         Self {
             rewrite_hosts: Switch::ON,
             enforce_tolerations: Vec::new(),
+            scheduler_names: Vec::new(),
         }
     }
 }
@@ -249,6 +261,13 @@ impl Sync {
         if self.virtual_scheduler.enabled && !from_host.nodes.enabled {
             return Err(Error::SchedulerWithoutNodes);
         }
+        if self.virtual_scheduler.enabled && !to_host.pods.scheduler_names.is_empty() {
+            return Err(Error::SchedulersTwice);
+        }
+        to_host
+            .annotations
+            .check(["annotations.hold", "annotations.pass"])?;
+        to_host.labels.check(["labels.hold", "labels.pass"])?;
         if from_host.metrics_server.enabled && !from_host.nodes.enabled {
             return Err(Error::MetricsWithoutNodes);
         }
@@ -328,6 +347,13 @@ mod tests {
         let text = "sync: {virtualScheduler: {enabled: true}, fromHost: {nodes: {enabled: false}}}";
         let error = Sync::from_yaml(text).unwrap_err();
         assert!(matches!(error, Error::SchedulerWithoutNodes), "{error:?}");
+    }
+
+    #[test]
+    fn a_pod_has_one_scheduler() {
+        let text = "sync: {virtualScheduler: {enabled: true}, toHost: {pods: {schedulerNames: [volcano]}}}";
+        let error = Sync::from_yaml(text).unwrap_err();
+        assert!(matches!(error, Error::SchedulersTwice), "{error:?}");
     }
 
     #[rstest]

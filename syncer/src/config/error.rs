@@ -58,8 +58,14 @@ pub enum Error {
     /// A metrics server with nobody to ask.
     #[error("`fromHost.metricsServer` asks the host's nodes: leave `fromHost.nodes.enabled` on")]
     MetricsWithoutNodes,
+    /// Schedulers of the host for pods that are bound before they get there.
+    #[error(
+        "`toHost.pods.schedulerNames` are the host's, and with `virtualScheduler` its schedulers bind \
+         no pods: leave one of them out"
+    )]
+    SchedulersTwice,
     /// A pattern of keys that is none.
-    #[error("`{pattern}` in `nodes.{key}` is no pattern: write a key, or its beginning and a `*`")]
+    #[error("`{pattern}` in `{key}` is no pattern: write a key, or its beginning and a `*`")]
     Pattern {
         /// Where it stands.
         key: &'static str,

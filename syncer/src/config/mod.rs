@@ -4,8 +4,10 @@
 mod choice;
 mod error;
 mod file;
+mod keys;
 mod leader_election;
 mod nodes;
+mod pattern;
 mod tolerations;
 
 pub use choice::{Content, FromHost, Pods, Switch, Sync, ToHost};
@@ -13,5 +15,6 @@ pub use error::Error;
 pub use file::SyncConfig;
 #[cfg(test)]
 pub(crate) use file::tests;
+pub use keys::Keys;
 pub use leader_election::LeaderElection;
 pub use nodes::{NodeSelector, Nodes, Shown};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{choice::Switch, error::Error};
+use super::{choice::Switch, error::Error, pattern};
 
 /// Which nodes the tenant sees, and how much of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,12 +78,12 @@ impl Nodes {
 
     /// Does the tenant see labels of this key?
     pub fn shows_label(&self, key: &str) -> bool {
-        matches_any(&self.show_labels, key)
+        pattern::matches_any(&self.show_labels, key)
     }
 
     /// Does the tenant see taints of this key?
     pub fn shows_taint(&self, key: &str) -> bool {
-        matches_any(&self.show_taints, key)
+        pattern::matches_any(&self.show_taints, key)
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -101,31 +101,9 @@ impl Nodes {
                 return Err(Error::NodesUnread { key });
             }
         }
-        for (key, patterns) in [
-            ("showLabels", &self.show_labels),
-            ("showTaints", &self.show_taints),
-        ] {
-            if let Some(pattern) = patterns.iter().find(|pattern| !is_pattern(pattern)) {
-                return Err(Error::Pattern {
-                    key,
-                    pattern: pattern.clone(),
-                });
-            }
-        }
-        Ok(())
+        pattern::check("nodes.showLabels", &self.show_labels)?;
+        pattern::check("nodes.showTaints", &self.show_taints)
     }
-}
-
-fn is_pattern(text: &str) -> bool {
-    let key = text.strip_suffix('*').unwrap_or(text);
-    !text.is_empty() && !key.contains('*')
-}
-
-fn matches_any(patterns: &[String], key: &str) -> bool {
-    patterns.iter().any(|pattern| {
-        let beginning = pattern.strip_suffix('*');
-        beginning.map_or(pattern == key, |beginning| key.starts_with(beginning))
-    })
 }
 
 #[cfg(test)]
@@ -149,20 +127,12 @@ mod tests {
         assert_eq!(format!("{:?}", read(nodes).unwrap().shown()), expected);
     }
 
-    #[rstest]
-    #[case::everything("*", "disk", true)]
-    #[case::itself("disk", "disk", true)]
-    #[case::not_its_beginning("disk", "disk.example.com/kind", false)]
-    #[case::a_beginning("example.com/*", "example.com/disk", true)]
-    #[case::another_beginning("example.com/*", "example.org/disk", false)]
-    fn a_pattern_is_a_key_or_its_beginning(
-        #[case] pattern: &str,
-        #[case] key: &str,
-        #[case] expected: bool,
-    ) {
-        let nodes = read(&format!("{{showLabels: ['{pattern}'], showTaints: []}}")).unwrap();
-        assert_eq!(nodes.shows_label(key), expected);
-        assert!(!nodes.shows_taint(key));
+    #[test]
+    fn labels_and_taints_are_shown_by_patterns() {
+        let nodes = read("{showLabels: ['example.com/*'], showTaints: []}").unwrap();
+        assert!(nodes.shows_label("example.com/disk"));
+        assert!(!nodes.shows_label("disk"));
+        assert!(!nodes.shows_taint("example.com/disk"));
     }
 
     #[rstest]

@@ -25,7 +25,7 @@ impl ResourceSyncer for ConfigMaps {
 
     fn to_host(object: &ConfigMap, cx: &Translation) -> Result<ConfigMap, TranslateError> {
         Ok(ConfigMap {
-            metadata: metadata::to_host(&object.metadata, &cx.names)?,
+            metadata: metadata::to_host(&object.metadata, cx)?,
             data: object.data.clone(),
             binary_data: object.binary_data.clone(),
             immutable: object.immutable,

@@ -51,7 +51,7 @@ impl ResourceSyncer for EndpointSlices {
 
     fn to_host(object: &EndpointSlice, cx: &Translation) -> Result<EndpointSlice, TranslateError> {
         let namespace = object.namespace().unwrap_or_default();
-        let mut metadata = metadata::to_host(&object.metadata, &cx.names)?;
+        let mut metadata = metadata::to_host(&object.metadata, cx)?;
         if let Some(service) = object.labels().get(SERVICE_NAME) {
             metadata.labels.get_or_insert_default().insert(
                 SERVICE_NAME.to_owned(),

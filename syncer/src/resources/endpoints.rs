@@ -27,7 +27,7 @@ impl ResourceSyncer for EndpointsOfServices {
         // The annotation would keep the host from mirroring them into slices.
         let metadata = metadata::to_host_without(
             &object.metadata,
-            &cx.names,
+            cx,
             &["control-plane.alpha.kubernetes.io/leader"],
         )?;
         let subsets = object.subsets.as_ref().map(|subsets| {

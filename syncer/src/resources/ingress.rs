@@ -95,7 +95,7 @@ impl ResourceSyncer for Ingresses {
 
     fn to_host(object: &Ingress, cx: &Translation) -> Result<Ingress, TranslateError> {
         let namespace = object.namespace().unwrap_or_default();
-        let mut metadata = metadata::to_host(&object.metadata, &cx.names)?;
+        let mut metadata = metadata::to_host(&object.metadata, cx)?;
         if let Some(annotations) = metadata.annotations.take() {
             metadata.annotations = Some(annotations_to_host(annotations, &cx.names, &namespace));
         }

@@ -39,7 +39,7 @@ impl ResourceSyncer for NetworkPolicies {
             }
         }
         Ok(NetworkPolicy {
-            metadata: metadata::to_host(&object.metadata, &cx.names)?,
+            metadata: metadata::to_host(&object.metadata, cx)?,
             spec,
         })
     }

@@ -45,7 +45,7 @@ impl ResourceSyncer for PersistentVolumeClaims {
         // A scheduler of the tenant's says it for the host's.
         let chooses = cx.facts.sync.virtual_scheduler.enabled;
         let excluded = [NEWS, if chooses { &[] } else { &[SELECTED_NODE] }].concat();
-        let metadata = metadata::to_host_without(&object.metadata, &cx.names, &excluded)?;
+        let metadata = metadata::to_host_without(&object.metadata, cx, &excluded)?;
         let spec = object.spec.as_ref();
         Ok(PersistentVolumeClaim {
             metadata,

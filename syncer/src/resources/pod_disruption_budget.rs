@@ -31,7 +31,7 @@ impl ResourceSyncer for PodDisruptionBudgets {
             ..spec.clone()
         });
         Ok(PodDisruptionBudget {
-            metadata: metadata::to_host(&object.metadata, &cx.names)?,
+            metadata: metadata::to_host(&object.metadata, cx)?,
             spec,
             status: None,
         })

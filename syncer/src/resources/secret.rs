@@ -29,7 +29,7 @@ impl ResourceSyncer for Secrets {
         // Both annotations mean something to the host's token controller.
         let metadata = metadata::to_host_without(
             &object.metadata,
-            &cx.names,
+            cx,
             &[
                 "kubernetes.io/service-account.name",
                 "kubernetes.io/service-account.uid",

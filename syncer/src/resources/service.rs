@@ -37,11 +37,8 @@ impl ResourceSyncer for Services {
 
     fn to_host(object: &Service, cx: &Translation) -> Result<Service, TranslateError> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-        let metadata = metadata::to_host_without(
-            &object.metadata,
-            &cx.names,
-            &["field.cattle.io/publicEndpoints"],
-        )?;
+        let metadata =
+            metadata::to_host_without(&object.metadata, cx, &["field.cattle.io/publicEndpoints"])?;
         let spec = object.spec.as_ref().map(|spec| ServiceSpec {
             selector: selector::map_to_host(spec.selector.as_ref(), &cx.names, namespace),
             // The host chooses: its range of node ports is shared by all clusters.

@@ -20,7 +20,7 @@ impl ResourceSyncer for ServiceAccounts {
         cx: &Translation,
     ) -> Result<ServiceAccount, TranslateError> {
         Ok(ServiceAccount {
-            metadata: metadata::to_host(&object.metadata, &cx.names)?,
+            metadata: metadata::to_host(&object.metadata, cx)?,
             automount_service_account_token: Some(false),
             image_pull_secrets: None,
             secrets: None,

@@ -83,6 +83,21 @@ async fn a_pod_is_refused_since(
     world.run_pod("web").await;
 }
 
+/// It does not run without what it asks for to be kept apart by.
+#[tokio::test(start_paused = true)]
+async fn a_pod_of_a_class_that_the_tenant_does_not_see_stays_and_blocks_nothing() {
+    let world = World::awake().await;
+    let mut sandboxed = pod("web");
+    sandboxed.spec.as_mut().unwrap().runtime_class_name = Some("sandbox".to_owned());
+    world.on_virtual.put(&sandboxed);
+    world.on_virtual.put(&pod("other"));
+    world.run_pod("other").await;
+    let notes = notes(&world, "Pod", "web");
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].contains("fromHost.runtimeClasses"), "{notes:?}");
+    assert_eq!(world.on_host.list::<Pod>().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn whatever_its_kind_the_tenant_is_told() {
     let world = World::awake_with(|sync| sync.to_host.config_maps.all = true).await;

@@ -1,5 +1,6 @@
 //! Whole stories, told to a syncer between two clusters in memory.
 
+mod addons;
 mod adversity;
 mod bad_input;
 mod classes;

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::world::{HOST, TEAM, World, host_name, meta, pod};
-use crate::resource::Synced;
+use crate::{config::Sync, resource::Synced};
 
 /// Where a scheduler says where a volume is to be.
 const CHOICE: &str = "volume.kubernetes.io/selected-node";
@@ -40,6 +40,48 @@ async fn a_pod_goes_to_the_host_once_it_is_bound() {
     let twin = world.on_host.wait_for_object(HOST, &twin, |_: &Pod| true);
     let node = twin.await.spec.unwrap().node_name;
     assert_eq!(node.as_deref(), Some("worker"));
+    world.settle().await;
+}
+
+/// As a tenant does that tries a scheduler of its own, or means one that the host has.
+#[tokio::test]
+async fn a_pod_of_another_scheduler_goes_to_the_host_once_that_has_bound_it() {
+    let choose = |sync: &mut Sync| {
+        sync.to_host.pods.scheduler_names = vec!["volcano".to_owned()];
+        sync.from_host.nodes.selector.all = true;
+    };
+    let world = World::awake_with(choose).await;
+    let of = |name: &str, scheduler: &str| {
+        let mut pod = pod(name);
+        pod.spec.as_mut().unwrap().scheduler_name = Some(scheduler.to_owned());
+        pod
+    };
+    world.on_virtual.put(&of("web", "mine"));
+    let note = world.warning().await.note.unwrap_or_default();
+    let expected = "spec.schedulerName names `mine`, which is none of the host's schedulers";
+    assert!(note.starts_with(expected), "{note}");
+    world.on_virtual.put(&of("batch", "volcano"));
+    let batch = host_name("batch");
+    let is_volcanos = |twin: &Pod| {
+        let spec = twin.spec.as_ref().unwrap();
+        spec.scheduler_name.as_deref() == Some("volcano")
+    };
+    world
+        .on_host
+        .wait_for_object(HOST, &batch, is_volcanos)
+        .await;
+    world.settle().await;
+    assert_eq!(world.on_host.list::<Pod>().len(), 1);
+
+    bind(&world, "web", "worker");
+    let is_bound = |twin: &Pod| {
+        let spec = twin.spec.as_ref().unwrap();
+        spec.node_name.as_deref() == Some("worker") && spec.scheduler_name.is_none()
+    };
+    world
+        .on_host
+        .wait_for_object(HOST, &host_name("web"), is_bound)
+        .await;
     world.settle().await;
 }
 

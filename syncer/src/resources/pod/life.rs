@@ -8,7 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::{Pods, node_of, update};
+use super::{Pods, node_of, place, update};
 use crate::{
     plan::{self, Step, Twins},
     resource::{ResourceSyncer, TranslateError, Translation},
@@ -36,9 +36,14 @@ fn alone(object: &Pod, cx: &Translation) -> Result<Vec<Step<Pod>>, TranslateErro
     if !Pods::selects(object, cx) {
         return Ok(Vec::new());
     }
-    if cx.facts.sync.virtual_scheduler.enabled && node_of(object).is_none() {
+    if node_of(object).is_none() {
         // Its being bound wakes us.
-        return Ok(Vec::new());
+        if cx.facts.sync.virtual_scheduler.enabled {
+            return Ok(Vec::new());
+        }
+        if let Some(scheduler) = place::own_scheduler(object, &cx.facts.sync) {
+            return Err(place::unbound_by(scheduler));
+        }
     }
     if !cx.around.pending.is_empty() {
         return Ok(vec![Step::Await {

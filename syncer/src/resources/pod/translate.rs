@@ -33,7 +33,7 @@ pub(super) fn to_host(pod: &Pod, cx: &Translation) -> Result<Pod, TranslateError
 
 /// Labels and annotations, which may change during a pod's life.
 pub(super) fn metadata_to_host(pod: &Pod, cx: &Translation) -> Result<ObjectMeta, TranslateError> {
-    let mut meta = metadata::to_host(&pod.metadata, &cx.names)?;
+    let mut meta = metadata::to_host(&pod.metadata, cx)?;
     let host_labels = meta.labels.get_or_insert_default();
     for (key, value) in &cx.around.namespace_labels {
         host_labels.insert(cx.names.namespace_label_key(key), value.clone());
@@ -331,7 +331,6 @@ pub(super) mod tests {
             "securityContext": {"runAsUser": 1000},
             "schedulingGates": [{"name": "wait"}],
             "readinessGates": [{"conditionType": "ready"}],
-            "runtimeClassName": "gvisor",
             "setHostnameAsFQDN": true,
             "shareProcessNamespace": true,
         });

@@ -48,14 +48,20 @@ const WINDOWS: u32 = 8 * 1024 * 1024;
 ///
 /// # Errors
 /// Unusable certificates, keys or addresses.
-pub fn connect(
+pub fn connect(config: Config, side: Side, metrics: &Arc<Metrics>) -> Result<Client, kube::Error> {
+    connect_listening(config, side, metrics, SIGN_OF_LIFE)
+}
+
+/// As [`connect`], with another time for a sign of life.
+fn connect_listening(
     mut config: Config,
     side: Side,
     metrics: &Arc<Metrics>,
+    sign_of_life: Duration,
 ) -> Result<Client, kube::Error> {
     // It would also repeat writes, of what may not be wanted any more, and for a quarter of an hour.
     config.default_retry = false;
-    let client = multiplexed(config)?
+    let client = multiplexed(config, sign_of_life)?
         .with_layer(&Patience::new(side, metrics))
         // What is asked again is asked through a copy.
         .with_layer(&BufferLayer::new(WAITING))
@@ -65,7 +71,10 @@ pub fn connect(
 
 /// As [`ClientBuilder::try_from`] makes it, which only knows HTTP/1: with that, each of a hundred requests
 /// at a time has a connection of its own, and both sides spend more on those than on the requests.
-fn multiplexed(config: Config) -> Result<ClientBuilder<Service>, kube::Error> {
+fn multiplexed(
+    config: Config,
+    sign_of_life: Duration,
+) -> Result<ClientBuilder<Service>, kube::Error> {
     if config.proxy_url.is_some() {
         return ClientBuilder::try_from(config);
     }
@@ -89,8 +98,8 @@ fn multiplexed(config: Config) -> Result<ClientBuilder<Service>, kube::Error> {
         .pool_timer(TokioTimer::new())
         .http2_initial_stream_window_size(WINDOW)
         .http2_initial_connection_window_size(WINDOWS)
-        .http2_keep_alive_interval(SIGN_OF_LIFE)
-        .http2_keep_alive_timeout(SIGN_OF_LIFE)
+        .http2_keep_alive_interval(sign_of_life)
+        .http2_keep_alive_timeout(sign_of_life)
         .build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
@@ -142,6 +151,8 @@ impl<Answer> Policy<Request<Body>, Response<Answer>, BoxError> for Questions {
 mod tests {
     use std::{
         convert::Infallible,
+        future,
+        net::SocketAddr,
         sync::{
             Arc, Once,
             atomic::{AtomicUsize, Ordering},
@@ -158,23 +169,30 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair};
     use rustls::ServerConfig;
     use rustls_pki_types::PrivatePkcs8KeyDer;
-    use tokio::{net::TcpListener, sync::Barrier, task::JoinSet};
+    use tokio::{
+        io::copy_bidirectional,
+        net::{TcpListener, TcpStream},
+        sync::Barrier,
+        task::JoinSet,
+    };
     use tokio_rustls::TlsAcceptor;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
     /// How many requests there are at a time.
     const REQUESTS: usize = 50;
 
-    /// A server that speaks what API servers do, and answers when it has all requests.
+    /// A server that speaks what API servers do, and answers when it has so many requests.
     struct Server {
         config: Config,
+        address: SocketAddr,
         /// How many there were that a request came over.
         connections: Arc<AtomicUsize>,
         _tasks: JoinSet<()>,
     }
 
-    async fn server() -> Server {
+    async fn server(requests: usize) -> Server {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         let certificate = params.self_signed(&key).unwrap();
@@ -191,13 +209,13 @@ mod tests {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let mut config = Config::new(url.parse().unwrap());
+        let address = listener.local_addr().unwrap();
+        let mut config = Config::new(url(address));
         config.root_cert = Some(vec![certificate.der().to_vec()]);
 
         let connections = Arc::<AtomicUsize>::default();
         let counter = Arc::clone(&connections);
-        let barrier = Arc::new(Barrier::new(REQUESTS));
+        let barrier = Arc::new(Barrier::new(requests));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut open = JoinSet::new();
@@ -228,14 +246,73 @@ mod tests {
         });
         Server {
             config,
+            address,
             connections,
             _tasks: tasks,
         }
     }
 
+    fn url(address: SocketAddr) -> http::Uri {
+        format!("https://{address}").parse().unwrap()
+    }
+
+    /// Passes everything on to `server`, and nothing any more of its first connection after `silence`,
+    /// which stays open all the same: as when the machine behind it is gone.
+    async fn through_proxy(server: &Server, silence: &CancellationToken) -> (Config, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = server.config.clone();
+        config.cluster_url = url(listener.local_addr().unwrap());
+        let (to, silence) = (server.address, silence.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut open = JoinSet::new();
+            let mut silence = Some(silence);
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let mut far = TcpStream::connect(to).await.unwrap();
+                let silence = silence.take();
+                open.spawn(async move {
+                    let passing = copy_bidirectional(&mut near, &mut far);
+                    let Some(silence) = silence else {
+                        drop(passing.await);
+                        return;
+                    };
+                    silence.run_until_cancelled_owned(passing).await;
+                    future::pending::<()>().await;
+                });
+            }
+        });
+        (config, tasks)
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_sign_of_life_is_given_up() {
+        let server = server(1).await;
+        let (metrics, silence) = (Arc::default(), CancellationToken::new());
+        let (config, _tasks) = through_proxy(&server, &silence).await;
+        let short = Duration::from_millis(500);
+        let client = connect_listening(config, Side::Host, &metrics, short).unwrap();
+        let ask = || {
+            let request = Request::post("/api/v1/pods").body(Body::empty()).unwrap();
+            client.send(request)
+        };
+        ask().await.unwrap();
+        silence.cancel();
+        // Repeating a write is for who asked for it; a busy machine may take another time or two.
+        let mut lost = 0;
+        while ask().await.is_err() {
+            lost += 1;
+        }
+        assert!(lost > 0, "nothing was silent");
+        assert_eq!(server.connections.load(Ordering::SeqCst), 2);
+        // It was the connection that ended, and nobody's patience with a server.
+        let told = "vcluster_syncer_silences_total{side=\"host\"} 0";
+        assert!(metrics.render().contains(told), "{}", metrics.render());
+    }
+
     #[tokio::test]
     async fn many_requests_at_a_time_share_a_connection() {
-        let server = server().await;
+        let server = server(REQUESTS).await;
         let client = connect(server.config, Side::Host, &Arc::default()).unwrap();
         let requests = (0..REQUESTS).map(|_| {
             let request = Request::post("/api/v1/pods").body(Body::empty()).unwrap();

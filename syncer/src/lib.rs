@@ -51,6 +51,8 @@ pub mod resource;
 pub mod resources;
 #[cfg(test)]
 mod scenarios;
+#[cfg(all(test, feature = "program"))]
+mod seeds;
 pub mod selector;
 mod silence;
 mod standing;

@@ -1,5 +1,8 @@
-//! What must hold of everything that others write: annotations, configuration, requests to the relay.
-//! Property tests and fuzzers call the same functions; one that panics has found something.
+//! What must hold of everything that others write: annotations, configuration, requests to the relay, and
+//! what lies in a store. Property tests, fuzzers and the test of their seeds call the same functions; one
+//! that panics has found something.
+
+use std::sync::Arc;
 
 use k8s_openapi::{
     api::{
@@ -11,6 +14,8 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 pub use crate::relay::properties as relay;
+#[cfg(feature = "program")]
+pub use crate::reset::properties as store;
 use crate::{
     config::{Sync, SyncConfig},
     labels, metadata,
@@ -50,7 +55,36 @@ fn meta(name: &str, annotations: impl IntoIterator<Item = (String, String)>) -> 
     }
 }
 
-/// Any annotation of a tenant is translated, and what it names has a name.
+/// As a fuzzer gives it: a key, the end of the line, and the value.
+///
+/// # Panics
+/// As [`annotation`].
+pub fn annotation_line(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (key, value) = text.split_once('\n').unwrap_or((&text, ""));
+    annotation(key, value);
+}
+
+/// As a fuzzer gives it: a name, and the annotations' values, a line each.
+///
+/// # Panics
+/// As [`identity`].
+pub fn identity_lines(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (name, values) = text.split_once('\n').unwrap_or((&text, ""));
+    identity(name, values);
+}
+
+/// As a fuzzer gives it.
+///
+/// # Panics
+/// As [`configuration`].
+pub fn configuration_text(data: &[u8]) {
+    configuration(&String::from_utf8_lossy(data));
+}
+
+/// Any annotation of a tenant is translated, twice in the same way, and what it names has a name. What the
+/// configuration lets pass is there as well.
 ///
 /// # Panics
 /// If not.
@@ -66,6 +100,15 @@ pub fn annotation(key: &str, value: &str) {
         ..Ingress::default()
     };
     assert!(Pods::to_host(&pod, &cx).is_ok(), "{key}: {value}");
+    let mut open = translation();
+    Arc::make_mut(&mut open.facts).sync.to_host.annotations.pass = vec!["*".to_owned()];
+    let (few, all) = (Pods::to_host(&pod, &cx), Pods::to_host(&pod, &open));
+    let keys = |twin: Result<Pod, _>| -> Vec<String> {
+        let twin: Pod = twin.expect("annotations are no reason to refuse");
+        twin.annotations().keys().cloned().collect()
+    };
+    let (few, all) = (keys(few), keys(all));
+    assert!(few.iter().all(|key| all.contains(key)), "{key}: {value}");
     let twin = Ingresses::to_host(&ingress, &cx).expect("annotations are no reason to refuse");
     let again = Ingresses::to_host(&ingress, &cx).expect("the same as before");
     assert_eq!(twin, again, "{key}: {value}");
@@ -99,7 +142,8 @@ pub fn identity(name: &str, values: &str) {
     }
 }
 
-/// A configuration is read or refused with words, and what is read can be written and read again.
+/// A configuration is read or refused with words, and what is read can be written and read again. What is
+/// complete stays as it is.
 ///
 /// # Panics
 /// If not.
@@ -114,5 +158,6 @@ pub fn configuration(text: &str) {
         let written = serde_yaml_ng::to_string(&config).expect("it was read from such text");
         let read = SyncConfig::from_yaml(&written).expect("what was written is read");
         assert_eq!(read, config);
+        assert_eq!(config.sync.clone().completed(), config.sync);
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Task {
     Bench(BenchArguments),
     /// Run tests over and over, kill them at random moments, and list what is left: that must be nothing.
     Soak(SoakArguments),
+    /// Run the fuzzers of everything that reads what others wrote. Needs a C++ compiler.
+    Fuzz(FuzzArguments),
     /// Everything a change must pass: fmt, lint, doc, deny, and test under both runners.
     Ci,
     /// Check the formatting; `cargo fmt --all` mends it.
@@ -115,6 +117,34 @@ pub(crate) struct SoakArguments {
     pub(crate) seed: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct FuzzArguments {
+    /// Which; all of them, one after the other, when none is named.
+    #[arg(value_enum)]
+    pub(crate) fuzzers: Vec<Fuzzer>,
+    /// How long each runs.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) minutes: u64,
+}
+
+/// A fuzzer, called as its file in `fuzz/fuzz_targets` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Fuzzer {
+    /// Annotations of tenants' objects.
+    Annotations,
+    /// Configuration files.
+    Configuration,
+    /// Annotations that say what a host object stands for.
+    Identities,
+    /// Requests to kubelets.
+    RelayRequests,
+    /// Where tunnels are to lead.
+    RelayTargets,
+    /// Values of a virtual cluster's store.
+    StoredValues,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -146,6 +176,17 @@ mod tests {
         assert_eq!(of(&["xtask", "test"]), Runner::Cargo);
         let asked = ["xtask", "test", "--runner", "nextest"];
         assert_eq!(of(&asked), Runner::Nextest);
+    }
+
+    #[test]
+    fn fuzzers_are_called_as_their_files_are() {
+        let folder = crate::workspace::root().join("fuzz/fuzz_targets");
+        for fuzzer in Fuzzer::value_variants() {
+            let file = folder.join(fuzzer.name()).with_extension("rs");
+            assert!(file.is_file(), "{}", file.display());
+        }
+        let count = std::fs::read_dir(folder).unwrap().count();
+        assert_eq!(Fuzzer::value_variants().len(), count);
     }
 
     #[test]

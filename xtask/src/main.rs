@@ -4,6 +4,7 @@ mod arguments;
 mod bench;
 mod checks;
 mod demo;
+mod fuzz;
 mod nextest;
 mod process;
 mod setup;
@@ -88,6 +89,7 @@ async fn run(task: Task, settings: &Settings) -> anyhow::Result<()> {
             let nextest = setup::prepare_nextest(settings, &Progress::detect())?;
             nextest::sample(&nextest, settings, &mut summary)?;
         }
+        Task::Fuzz(arguments) => fuzz::run(&arguments, &mut summary)?,
         Task::Fmt => checks::fmt(&mut summary)?,
         Task::Lint => checks::lint(&mut summary)?,
         Task::Doc => checks::doc(&mut summary)?,

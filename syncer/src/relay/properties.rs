@@ -7,8 +7,26 @@ use super::{
     kubelet_request::{KubeletRequest, PodRequest},
     target::Target,
 };
+use crate::naming::NameTranslator;
 
-/// A request to a kubelet, path and query, is read or refused, and never leaves its pod.
+/// As a fuzzer gives it.
+///
+/// # Panics
+/// As [`request`].
+pub fn request_text(data: &[u8]) {
+    request(&String::from_utf8_lossy(data));
+}
+
+/// As a fuzzer gives it.
+///
+/// # Panics
+/// As [`target`].
+pub fn target_text(data: &[u8]) {
+    target(&String::from_utf8_lossy(data));
+}
+
+/// A request to a kubelet, path and query, is read or refused. What is read names a pod that has a twin's
+/// name, and never leaves it.
 ///
 /// # Panics
 /// If it does.
@@ -18,11 +36,16 @@ pub fn request(asked: &str) {
         None => (asked, None),
     };
     for method in [Method::GET, Method::POST] {
-        let Ok(KubeletRequest::Pod(PodRequest { action, .. })) =
+        let Ok(KubeletRequest::Pod(PodRequest { pod, action, .. })) =
             KubeletRequest::parse(&method, path, query)
         else {
             continue;
         };
+        let twin = NameTranslator::new("test", "vc-test").host_key(&pod).name;
+        let is_of_names =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        assert!(twin.bytes().all(is_of_names), "{asked} became {twin}");
+        assert!(twin.len() <= 253, "{asked} became {twin}");
         let host = host_path("vc-test", "twin", &action);
         let (path, query) = host.split_once('?').unwrap_or((&host, ""));
         let subresource = path.strip_prefix("/api/v1/namespaces/vc-test/pods/twin/");

@@ -14,6 +14,8 @@ mod message;
 mod object;
 #[cfg(feature = "program")]
 mod plan;
+#[cfg(all(feature = "program", any(test, feature = "fuzz")))]
+pub mod properties;
 mod report;
 #[cfg(feature = "program")]
 mod rounds;

@@ -109,6 +109,17 @@ pub enum Error {
         /// The container.
         container: String,
     },
+    /// The host's container runs, but not since it was found: what ran in it was ended with it.
+    #[error(
+        "the container {container} of the host was started again at {started}, while it was in use: \
+         it, the engine or the machine was restarted; the next run goes on with the host"
+    )]
+    Restarted {
+        /// The container.
+        container: String,
+        /// Since when it runs, as the engine writes it.
+        started: String,
+    },
     /// The host's container is there but not running.
     #[error(
         "the container {container} of the host is not running ({state}): it, or the engine, was \

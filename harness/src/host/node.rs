@@ -5,6 +5,7 @@ use std::{net::IpAddr, pin::Pin, time::Duration};
 use bollard::{
     container::LogOutput,
     exec::{CreateExecOptions, StartExecOptions, StartExecResults},
+    models::ContainerState,
 };
 use futures::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
@@ -18,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) name: String,
     pub(crate) address: IpAddr,
+    /// When it was started, as the engine writes it. Another time is another life.
+    pub(crate) started: String,
 }
 
 /// What a command reads.
@@ -143,15 +146,17 @@ impl Node {
         Ok(state.exit_code.unwrap_or_default())
     }
 
-    /// Finds out whether a failed request means that the container is gone or stopped.
+    /// Finds out whether a failed request means that the container is gone, stopped or started again.
     async fn explain(&self, step: &'static str, source: bollard::errors::Error) -> Error {
         match self.check().await {
-            Err(error @ (Error::Gone { .. } | Error::NotRunning { .. })) => error,
+            Err(
+                error @ (Error::Gone { .. } | Error::NotRunning { .. } | Error::Restarted { .. }),
+            ) => error,
             _ => Error::engine(step, self.name.clone())(source),
         }
     }
 
-    /// Is the container there and running?
+    /// Is the container there and running, and has it been so all the time?
     pub(crate) async fn check(&self) -> Result<(), Error> {
         let inspected = self
             .engine
@@ -167,16 +172,25 @@ impl Node {
             }
             Err(source) => return Err(Error::engine("inspect", self.name.clone())(source)),
         };
-        // What is paused counts as running there.
-        if state.running == Some(true) && state.paused != Some(true) {
-            return Ok(());
-        }
-        Err(Error::NotRunning {
-            container: self.name.clone(),
+        judge(&self.name, &self.started, state)
+    }
+}
+
+/// What the state of a container means to who has known it since this start.
+fn judge(container: &str, known: &str, state: ContainerState) -> Result<(), Error> {
+    let container = container.to_owned();
+    // What is paused counts as running there.
+    if state.running != Some(true) || state.paused == Some(true) {
+        return Err(Error::NotRunning {
+            container,
             state: state
                 .status
                 .map_or_else(|| "state unknown".to_owned(), |status| status.to_string()),
-        })
+        });
+    }
+    match state.started_at {
+        Some(started) if started != known => Err(Error::Restarted { container, started }),
+        _ => Ok(()),
     }
 }
 
@@ -215,5 +229,34 @@ impl Output {
             String::from_utf8_lossy(&self.standard),
             String::from_utf8_lossy(&self.errors)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const KNOWN: &str = "2026-01-02T03:04:05.6Z";
+    const LATER: &str = "2026-01-02T03:09:05.6Z";
+
+    #[rstest]
+    #[case::as_it_was(json!({"Running": true, "StartedAt": KNOWN}), None)]
+    #[case::stopped(json!({"Running": false, "Status": "exited", "StartedAt": KNOWN}), Some("is not running (exited)"))]
+    #[case::paused(json!({"Running": true, "Paused": true, "Status": "paused"}), Some("is not running (paused)"))]
+    #[case::of_another_life(json!({"Running": true, "StartedAt": LATER}), Some("was started again at 2026-01-02T03:09:05.6Z"))]
+    fn a_container_is_what_it_was_or_it_is_told(
+        #[case] state: Value,
+        #[case] expected: Option<&str>,
+    ) {
+        let state = serde_json::from_value(state).unwrap();
+        let judged = judge("web-control-plane", KNOWN, state).map_err(|error| error.to_string());
+        match (judged, expected) {
+            (Ok(()), None) => {}
+            (Err(told), Some(words)) => assert!(told.contains(words), "{told}"),
+            (judged, _) => panic!("{judged:?}"),
+        }
     }
 }

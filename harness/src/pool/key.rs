@@ -45,6 +45,11 @@ impl PoolKey {
         &self.0
     }
 
+    #[cfg(test)]
+    pub(super) fn named(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     fn made_by(library: &str, ingredients: &Ingredients<'_>) -> Self {
         /// In the order of its fields.
         #[derive(Serialize)]

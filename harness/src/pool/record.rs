@@ -184,6 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_handed_on_says_which_make_of_the_library_it_is_of() {
+        let labels = labels(&PoolKey::named("k1"), Standing::Member);
+        assert_eq!(labels[key::POOL], "k1");
+        assert_eq!(labels[key::LIBRARY], LIBRARY);
+        let is_label = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        assert!(
+            LIBRARY.len() <= 63 && LIBRARY.chars().all(is_label),
+            "{LIBRARY}"
+        );
+    }
+
+    #[test]
     fn a_claim_holds_only_for_what_was_seen() {
         let idle = ObjectMeta {
             resource_version: Some("17".to_owned()),

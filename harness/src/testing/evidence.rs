@@ -83,9 +83,15 @@ fn add(explanation: &mut Explanation, bundle: Bundle) {
     explanation.bundles.extend(bundle.path);
 }
 
-/// A host that was deleted or stopped behind our back explains every other error.
+/// A host that was deleted, stopped or restarted behind our back explains every other error.
 async fn look_at_host(explanation: &mut Explanation, host: &HostCluster) {
-    if let Ok(Err(error)) = tokio::time::timeout(LIMIT, host.check()).await {
-        explanation.note(&format!("why: {}", report::chain(&error)));
+    match tokio::time::timeout(LIMIT, host.check()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => explanation.note(&format!("why: {}", report::chain(&error))),
+        Err(_) => explanation.note(&format!(
+            "why: the Docker engine does not say within {} s whether host {} still runs: it hangs, or is restarted",
+            LIMIT.as_secs(),
+            host.name()
+        )),
     }
 }

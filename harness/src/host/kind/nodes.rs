@@ -91,10 +91,12 @@ pub(super) fn role(position: usize) -> NodeRole {
 }
 
 async fn node(engine: &Engine, name: &str) -> Result<Node, Error> {
+    let wiring = wiring(engine, name).await?;
     Ok(Node {
         engine: engine.clone(),
         name: name.to_owned(),
-        address: wiring(engine, name).await?.address,
+        address: wiring.address,
+        started: wiring.started,
     })
 }
 

@@ -42,6 +42,7 @@ pub(crate) struct Inner {
 /// An inner test that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
+    pub(crate) pid: u32,
     pub(crate) status: ExitStatus,
     /// What it wrote on both of its streams.
     pub(crate) output: String,
@@ -165,7 +166,11 @@ impl Inner {
             thread::sleep(Duration::from_millis(5));
         }
         let output = self.output.lock().expect("no reader panics").clone();
-        Ended { status, output }
+        Ended {
+            pid: self.pid(),
+            status,
+            output,
+        }
     }
 }
 

@@ -41,43 +41,6 @@ async fn of_two_tests_only_what_the_killed_one_had_is_removed() -> anyhow::Resul
     Ok(())
 }
 
-/// What a test says as its start goes on, at which it is killed.
-const MOMENTS: [&str; 9] = [
-    "begun session=",
-    "passed phase=namespace",
-    "passed phase=address",
-    "passed phase=objects",
-    "passed phase=scheduled",
-    "passed phase=containers",
-    "passed phase=readyz",
-    "passed phase=account",
-    "passed phase=syncer",
-];
-
-#[tokio::test]
-async fn a_test_may_be_killed_at_any_moment_of_its_start() -> anyhow::Result<()> {
-    let host = host_client().await?;
-    let loud = [("VCLUSTER_TEST_LOG", "vcluster_harness=debug")];
-    let mut killed = Vec::new();
-    for moment in MOMENTS {
-        let mut inner = Runner::Nextest.start("life::inner::waits", &loud)?;
-        let session = inner.after(MOMENTS[0]);
-        inner.after(moment);
-        inner.kill_group();
-        killed.push((inner.pid(), session));
-        inner.end();
-    }
-    let next = Runner::Nextest.start("life::inner::passes", &[])?.end();
-    assert!(next.status.success(), "{}", next.output);
-    for (pid, session) in killed {
-        // A request that was under way when it was killed may still make something: only when the
-        // reaper is done is it known that nothing comes.
-        wait_for_end_of(&session).await?;
-        watcher::nothing_is_left(&host, pid).await?;
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn the_next_test_removes_what_nobody_else_does() -> anyhow::Result<()> {
     let host = host_client().await?;

@@ -1,9 +1,16 @@
 //! Looks at the host from outside of the tests that use it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client};
+use k8s_openapi::{
+    ClusterResourceScope,
+    api::{
+        core::v1::Namespace,
+        rbac::v1::{ClusterRole, ClusterRoleBinding},
+    },
+};
+use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams};
+use serde::de::DeserializeOwned;
 use vcluster_harness::{
     asset::Assets,
     cluster::{self, ClusterRecord},
@@ -53,6 +60,50 @@ pub(crate) async fn nothing_is_left(host: &Client, pid: u32) -> anyhow::Result<(
 pub(crate) async fn is_gone(host: &Client, namespace: &str) -> anyhow::Result<()> {
     let deadline = Deadline::after("namespace", GONE);
     Ok(cluster::wait_until_gone(host, namespace, deadline).await?)
+}
+
+/// Waits until no rights are left that were there now and whose cluster was gone already.
+pub(crate) async fn no_rights_are_left(host: &Client) -> anyhow::Result<()> {
+    are_gone::<ClusterRoleBinding>(host).await?;
+    are_gone::<ClusterRole>(host).await
+}
+
+async fn are_gone<K>(host: &Client) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: k8s_openapi::Resource<Scope = ClusterResourceScope>,
+{
+    let deadline = Deadline::after("rights without a cluster", GONE);
+    let mut left = orphans::<K>(host).await?;
+    while !left.is_empty() {
+        anyhow::ensure!(!deadline.is_over(), "still there: {left:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let now = orphans::<K>(host).await?;
+        left.retain(|name| now.contains(name));
+    }
+    Ok(())
+}
+
+/// The names of cluster-wide objects whose cluster is gone.
+async fn orphans<K>(host: &Client) -> anyhow::Result<BTreeSet<String>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: k8s_openapi::Resource<Scope = ClusterResourceScope>,
+{
+    let ours = ListParams::default().labels(key::CLUSTER);
+    let found = Api::<K>::all(host.clone()).list(&ours).await?;
+    let namespaces = Api::<Namespace>::all(host.clone());
+    let namespaces = namespaces.list_metadata(&ours).await?;
+    let clusters: BTreeSet<_> = namespaces
+        .iter()
+        .filter_map(|namespace| namespace.labels().get(key::CLUSTER))
+        .collect();
+    let is_orphan = |object: &K| {
+        let label = object.labels().get(key::CLUSTER);
+        label.is_some_and(|cluster| !clusters.contains(cluster))
+    };
+    let orphans = found.into_iter().filter(is_orphan);
+    Ok(orphans.map(|object| object.name_any()).collect())
 }
 
 /// Whether a cluster stays: there, and not about to go.

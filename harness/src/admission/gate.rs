@@ -88,6 +88,7 @@ impl Gate {
             since: Timestamp::now(),
         };
         let place = self.queue.join(&self.guard().await?, &entry)?;
+        debug!(test, clusters, "in the queue");
         let pass = Pass {
             gate: self.clone(),
             place,

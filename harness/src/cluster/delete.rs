@@ -138,6 +138,7 @@ async fn begin(
             .map(drop)
             .map_err(failed("begin the deletion", namespace))?,
     }
+    tracing::debug!(namespace, "on its way out");
     let selector = format!("{}={cluster}", key::CLUSTER);
     let pods: Api<Pod> = Api::namespaced(host.clone(), namespace);
     let soon = DeleteParams::default().grace_period(GRACE_SECONDS);

@@ -123,10 +123,12 @@ impl VirtualCluster {
         };
         let deadline = Deadline::after("a reset", membership.pool.reset);
         sides.put_back(deadline).await?;
+        debug!(cluster = self.name(), "as it was");
         // From here on a signal to this process is nothing to the cluster.
         self.let_go();
         let (pool, owner) = (membership.pool, self.owner());
         pool::shelve(&host, self.namespace(), owner, membership.pulse(), pool).await?;
+        debug!(cluster = self.name(), "left to the next test");
         if let Err(error) = pool::make_room(&host, pool).await {
             let error = &error as &dyn std::error::Error;
             warn!(error, "more clusters wait than may");

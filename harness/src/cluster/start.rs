@@ -10,7 +10,7 @@ use std::{
 use futures::future::try_join_all;
 use ipnet::IpNet;
 use kube::Client;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     OnFailure, VirtualCluster, VirtualClusterBuilder,
@@ -160,6 +160,7 @@ pub(super) async fn start(
     phases: &mut Phases,
 ) -> Result<VirtualCluster, Failure> {
     let known = Known::of(options, host, assets).await?;
+    debug!(images = known.archives.len(), "knows its images");
     let pool = pool_of(options);
     let standing = match pool {
         Some(pool) => Some(known.standing(pool).await),

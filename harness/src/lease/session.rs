@@ -140,6 +140,7 @@ impl Session {
         tokio::task::spawn_blocking(move || {
             let (user, process) = (crate::owner::user(), Process::this());
             let lease = runs.create(&order.session, &description(&user, process, &order.host))?;
+            debug!(session = order.session, "has a lease");
             let reaper = restart
                 .map(|restart| reaper::spawn(&restart, lease.directory(), &order, &kubeconfig))
                 .transpose()?;

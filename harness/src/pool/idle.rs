@@ -35,7 +35,10 @@ pub(crate) async fn claim(
         let patch = Patch::Merge(claimed(&idle, owner));
         let parameters = PatchParams::default();
         match namespaces.patch_metadata(name, &parameters, &patch).await {
-            Ok(taken) => return Ok(Some(taken.metadata)),
+            Ok(taken) => {
+                debug!(namespace = name, "claimed");
+                return Ok(Some(taken.metadata));
+            }
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                 debug!(namespace = name, "somebody else was quicker");
             }

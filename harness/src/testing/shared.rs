@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
-use tracing::warn;
+use tracing::{debug, warn};
 use vcluster_syncer::config::Sync;
 
 use super::{
@@ -79,6 +79,7 @@ impl SharedHost {
             let began = Instant::now();
             let host = self.host(test.spec.nodes).await?;
             timeline::record(Event::span(Kind::Host, "host", began).detail(host.name()));
+            debug!(host = host.name(), "has a host");
             let client = host.client().await?;
             let access = HostAccess {
                 name: host.name(),

@@ -24,6 +24,7 @@ pub mod progress;
 pub mod prune;
 pub mod reaper;
 pub mod settings;
+mod shared_client;
 pub mod signal;
 pub mod slice;
 pub mod testing;

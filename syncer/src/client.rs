@@ -1,9 +1,14 @@
 //! How API servers are talked to: over one connection each, patiently where something is read, and not
 //! for ever.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use http::{Method, Request, Response};
+use futures::future::{BoxFuture, FutureExt as _};
+use http::{Method, Request, Response, header::UPGRADE};
 use http_body_util::BodyExt;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
@@ -18,7 +23,7 @@ use kube::{
 use rustls_pki_types::ServerName;
 use tokio::time::Sleep;
 use tower::{
-    BoxError, ServiceBuilder, ServiceExt,
+    BoxError, Layer, ServiceBuilder, ServiceExt,
     buffer::BufferLayer,
     retry::{Policy, RetryLayer},
     util::BoxService,
@@ -61,7 +66,7 @@ fn connect_listening(
 ) -> Result<Client, kube::Error> {
     // It would also repeat writes, of what may not be wanted any more, and for a quarter of an hour.
     config.default_retry = false;
-    let client = multiplexed(config, sign_of_life)?
+    let client = stack(config, sign_of_life)?
         .with_layer(&Patience::new(side, metrics))
         // What is asked again is asked through a copy.
         .with_layer(&BufferLayer::new(WAITING))
@@ -69,12 +74,19 @@ fn connect_listening(
     Ok(client.build())
 }
 
+/// A client as [`Client::try_from`] makes it, that sends all requests over one connection. What becomes a stream of
+/// bytes, such as a command's, has one of its own.
+///
+/// # Errors
+/// Unusable certificates, keys or addresses.
+pub fn multiplexed(config: Config) -> Result<Client, kube::Error> {
+    let upgrades = Upgrades(config.clone());
+    Ok(stack(config, SIGN_OF_LIFE)?.with_layer(&upgrades).build())
+}
+
 /// As [`ClientBuilder::try_from`] makes it, which only knows HTTP/1: with that, each of a hundred requests
 /// at a time has a connection of its own, and both sides spend more on those than on the requests.
-fn multiplexed(
-    config: Config,
-    sign_of_life: Duration,
-) -> Result<ClientBuilder<Service>, kube::Error> {
+fn stack(config: Config, sign_of_life: Duration) -> Result<ClientBuilder<Service>, kube::Error> {
     if config.proxy_url.is_some() {
         return ClientBuilder::try_from(config);
     }
@@ -101,8 +113,12 @@ fn multiplexed(
         .http2_keep_alive_interval(sign_of_life)
         .http2_keep_alive_timeout(sign_of_life)
         .build(connector);
+    let retries = config
+        .default_retry
+        .then(|| RetryLayer::new(RetryPolicy::server_retry()));
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
+        .option_layer(retries)
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
@@ -112,6 +128,52 @@ fn multiplexed(
         })
         .boxed();
     Ok(ClientBuilder::new(service, config.default_namespace))
+}
+
+/// Requests that end as a stream of bytes, which HTTP/2 as API servers speak it cannot carry.
+struct Upgrades(Config);
+
+impl<S> Layer<S> for Upgrades {
+    type Service = Routed<S>;
+
+    fn layer(&self, rest: S) -> Routed<S> {
+        Routed {
+            upgrades: self.0.clone(),
+            rest,
+        }
+    }
+}
+
+/// Sends those over connections of their own, and the rest over the one that is shared.
+struct Routed<S> {
+    upgrades: Config,
+    rest: S,
+}
+
+impl<S> tower::Service<Request<Body>> for Routed<S>
+where
+    S: tower::Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Box<DynBody>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.rest.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if !request.headers().contains_key(UPGRADE) {
+            return self.rest.call(request).boxed();
+        }
+        let client = Client::try_from(self.upgrades.clone());
+        async move {
+            let answer = client?.send(request).await?;
+            Ok(answer.map(|body| Box::new(BodyExt::map_err(body, BoxError::from)) as Box<DynBody>))
+        }
+        .boxed()
+    }
 }
 
 /// Repeats questions that a server was too busy for, when it says or a little later each time. Writes
@@ -154,12 +216,13 @@ mod tests {
         future,
         net::SocketAddr,
         sync::{
-            Arc, Once,
+            Arc, Mutex, Once,
             atomic::{AtomicUsize, Ordering},
         },
     };
 
     use futures::future::try_join_all;
+    use http::Version;
     use http_body_util::Empty;
     use hyper::{
         body::{Bytes, Incoming},
@@ -189,6 +252,8 @@ mod tests {
         address: SocketAddr,
         /// How many there were that a request came over.
         connections: Arc<AtomicUsize>,
+        /// What each request spoke.
+        spoken: Arc<Mutex<Vec<Version>>>,
         _tasks: JoinSet<()>,
     }
 
@@ -215,6 +280,8 @@ mod tests {
 
         let connections = Arc::<AtomicUsize>::default();
         let counter = Arc::clone(&connections);
+        let spoken = Arc::<Mutex<Vec<Version>>>::default();
+        let heard = Arc::clone(&spoken);
         let barrier = Arc::new(Barrier::new(requests));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
@@ -222,14 +289,15 @@ mod tests {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let (acceptor, barrier) = (acceptor.clone(), Arc::clone(&barrier));
-                let counter = Arc::clone(&counter);
+                let (counter, heard) = (Arc::clone(&counter), Arc::clone(&heard));
                 open.spawn(async move {
                     // Several may be begun until the first one says what it can do.
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
                     };
                     let first = Arc::new(Once::new());
-                    let service = service_fn(move |_: Request<Incoming>| {
+                    let service = service_fn(move |request: Request<Incoming>| {
+                        heard.lock().unwrap().push(request.version());
                         first.call_once(|| {
                             counter.fetch_add(1, Ordering::SeqCst);
                         });
@@ -248,6 +316,7 @@ mod tests {
             config,
             address,
             connections,
+            spoken,
             _tasks: tasks,
         }
     }
@@ -320,5 +389,26 @@ mod tests {
         });
         try_join_all(requests).await.unwrap();
         assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn what_becomes_a_stream_is_asked_for_in_the_words_of_its_own_connection() {
+        let server = server(1).await;
+        let client = multiplexed(server.config).unwrap();
+        let request = |header: Option<&str>| {
+            let mut request = Request::get("/exec").body(Body::empty()).unwrap();
+            let headers = header.map(|value| (UPGRADE, value.parse().unwrap()));
+            request.headers_mut().extend(headers);
+            request
+        };
+        for header in [None, Some("websocket"), None] {
+            client.send(request(header)).await.unwrap();
+        }
+        let spoken = server.spoken.lock().unwrap();
+        assert_eq!(
+            *spoken,
+            [Version::HTTP_2, Version::HTTP_11, Version::HTTP_2]
+        );
+        assert_eq!(server.connections.load(Ordering::SeqCst), 2);
     }
 }

@@ -6,18 +6,20 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use vcluster_syncer::client::multiplexed;
 
 use super::{endpoint::Endpoint, error::Cause};
-use crate::{host::install_provider, pki::Access};
+use crate::{host::install_provider, pki::Access, shared_client::SharedClient};
 
 /// How long one attempt to connect may take while a server starts.
 const CONNECT_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// An open way into a virtual cluster. Holds no client, since clients belong to a runtime.
+/// An open way into a virtual cluster. Clients belong to a runtime, so it holds none but the last one's.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) kubeconfig: Kubeconfig,
     config: Config,
+    client: SharedClient,
     /// Keeps a forwarded port open.
     endpoint: Endpoint,
 }
@@ -37,16 +39,23 @@ impl Connection {
         let connection = Self {
             kubeconfig,
             config,
+            client: SharedClient::default(),
             endpoint,
         };
         // Whatever could be wrong with the certificates is known from here on.
-        connection.impatient_client()?;
+        connection.try_client()?;
         Ok(connection)
     }
 
-    /// A client on the current runtime.
+    /// The client of the current runtime.
     pub(super) fn client(&self) -> Client {
-        Client::try_from(self.config.clone()).expect("the same configuration gave a client before")
+        self.try_client()
+            .expect("the same configuration gave a client before")
+    }
+
+    /// A client for what this crate asks itself, many things at a time.
+    pub(super) fn own_client(&self) -> Result<Client, Cause> {
+        multiplexed(self.config.clone()).map_err(Cause::Client)
     }
 
     /// Ends all connections, if there is a way to.
@@ -60,5 +69,10 @@ impl Connection {
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_ATTEMPT);
         Client::try_from(config).map_err(Cause::Client)
+    }
+
+    fn try_client(&self) -> Result<Client, Cause> {
+        let client = &self.client;
+        client.get(|| Client::try_from(self.config.clone()).map_err(Cause::Client))
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, Client,
+    Api,
     api::{Patch, PatchParams},
 };
 use tracing::{debug, info, warn};
@@ -25,8 +25,6 @@ use crate::{
 /// Why a cluster is not for others.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
-    #[error("{0}")]
-    Reason(String),
     #[error("containers of its control plane were started again")]
     Restarted,
     #[error("it cannot be reached")]
@@ -46,7 +44,7 @@ impl VirtualCluster {
     /// # Errors
     /// The host refuses.
     pub async fn give_back(&self) -> Result<(), DeleteError> {
-        match self.membership() {
+        match self.withdraw().await {
             Some(membership) => self.put_away(membership).await,
             None => self.delete().await,
         }
@@ -55,19 +53,13 @@ impl VirtualCluster {
     /// The same behind the caller's back, if that can be: what the host is told at once is that it is not in use any
     /// more, so that the next test waits for it. Should this process end before, its reaper deletes it.
     pub(crate) async fn give_back_later(&self) -> Result<(), DeleteError> {
-        let may_go_on = self.membership().is_some() && self.not_for_others_because().is_none();
-        if !may_go_on {
+        let Some(membership) = self.withdraw().await.cloned() else {
             return self.delete().await;
-        }
-        if let Err(error) = self.mark_resetting(&self.on_host()).await {
-            let error = &error as &dyn std::error::Error;
-            warn!(cluster = self.name(), error, "not for others");
-            return self.delete().await;
-        }
+        };
         let (cluster, test) = (self.clone(), timeline::current_test());
         let is_begun = backstage::run(move || async move {
             let given = async {
-                if let Err(error) = cluster.give_back().await {
+                if let Err(error) = cluster.put_away(&membership).await {
                     let error = &error as &dyn std::error::Error;
                     warn!(cluster = cluster.name(), error, "left to the reaper");
                 }
@@ -81,35 +73,44 @@ impl VirtualCluster {
         }
     }
 
+    /// Tells the host that no test has it any more; `None` for one that is not for others.
+    async fn withdraw(&self) -> Option<&Membership> {
+        let membership = self.membership()?;
+        if let Some(reason) = self.not_for_others_because() {
+            info!(cluster = self.name(), reason, "not for others");
+            return None;
+        }
+        let namespaces: Api<Namespace> = Api::all(self.on_host());
+        let patch = Patch::Merge(pool::resetting());
+        let marked = namespaces
+            .patch_metadata(self.namespace(), &PatchParams::default(), &patch)
+            .await;
+        if let Err(error) = marked {
+            let error = &error as &dyn std::error::Error;
+            warn!(cluster = self.name(), error, "not for others");
+            return None;
+        }
+        Some(membership)
+    }
+
     async fn put_away(&self, membership: &Membership) -> Result<(), DeleteError> {
         let began = Instant::now();
         let limit = membership.pool.reset;
         let kept = tokio::time::timeout(limit, Box::pin(self.shelve(membership))).await;
         let kept = kept.unwrap_or(Err(Refused::Slow(limit)));
         timeline::record(Event::span(Kind::Pool, "reset", began).outcome(kept.is_ok()));
-        let refused = match kept {
-            Ok(()) => return Ok(()),
-            Err(Refused::Reason(reason)) => {
-                info!(cluster = self.name(), reason, "not for others");
-                return self.delete().await;
-            }
-            Err(refused) => refused,
-        };
+        let Err(refused) = kept else { return Ok(()) };
         let error = &refused as &dyn std::error::Error;
         warn!(cluster = self.name(), error, "not for others");
         self.delete().await
     }
 
     async fn shelve(&self, membership: &Membership) -> Result<(), Refused> {
-        if let Some(reason) = self.not_for_others_because() {
-            return Err(Refused::Reason(reason));
-        }
         self.connection().close().await;
         let host = self.on_host();
-        let (is_whole, root, ()) = tokio::try_join!(
+        let (is_whole, root) = tokio::try_join!(
             async { Ok::<_, Refused>(membership.is_whole(&host, self.names()).await?) },
             async { Ok(membership.root(self.on(), &host, self.names()).await?) },
-            async { Ok(self.mark_resetting(&host).await?) },
         )?;
         debug!(cluster = self.name(), "resetting");
         if !is_whole {
@@ -117,7 +118,7 @@ impl VirtualCluster {
         }
         let sides = Sides {
             on_host: &host,
-            on_virtual: &root.client(),
+            on_virtual: &root.own_client()?,
             names: self.names(),
             file: StateFile::OfPool,
         };
@@ -134,14 +135,5 @@ impl VirtualCluster {
             warn!(error, "more clusters wait than may");
         }
         Ok(())
-    }
-
-    async fn mark_resetting(&self, host: &Client) -> Result<(), kube::Error> {
-        let namespaces: Api<Namespace> = Api::all(host.clone());
-        let patch = Patch::Merge(pool::resetting());
-        namespaces
-            .patch_metadata(self.namespace(), &PatchParams::default(), &patch)
-            .await
-            .map(drop)
     }
 }

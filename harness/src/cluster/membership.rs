@@ -110,16 +110,25 @@ impl Membership {
             pulse: facts.pulse,
         };
         let group = new_group();
-        let access = pki::member_of(&group, &facts.files, Timestamp::now())?;
-        let root = membership.root(host, client, names).await?;
-        let bindings: Api<ClusterRoleBinding> = Api::all(root.client());
-        bindings
-            .create(&PostParams::default(), &binding(&group))
-            .await
-            .map_err(request("give the test its rights in the virtual cluster"))?;
-        let endpoint = membership.endpoint(host, client, names).await?.fronted()?;
-        let connection = Connection::new(names.cluster(), &access, endpoint).await?;
-        is_admitted(&connection.impatient_client()?).await?;
+        let rights = async {
+            let root = membership.root(host, client, names).await?;
+            let bindings: Api<ClusterRoleBinding> = Api::all(root.own_client()?);
+            bindings
+                .create(&PostParams::default(), &binding(&group))
+                .await
+                .map_err(request("give the test its rights in the virtual cluster"))
+        };
+        let way = async {
+            let access = pki::member_of(&group, &facts.files, Timestamp::now())?;
+            let endpoint = membership.endpoint(host, client, names).await?.fronted()?;
+            let connection = Connection::new(names.cluster(), &access, endpoint).await?;
+            // Anybody may ask that, so the test's connection is there when its rights are.
+            let answer = connection.client().apiserver_version().await;
+            answer.map_err(request("reach the virtual cluster as its test will"))?;
+            Ok(connection)
+        };
+        let (_, connection) = tokio::try_join!(rights, way)?;
+        is_admitted(&connection.client()).await?;
         Ok((connection, membership))
     }
 

@@ -36,8 +36,8 @@ const REST: Duration = Duration::from_secs(30);
 
 /// How long a test waits for a cluster that is put back or made by others before it starts one of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long between two looks.
-const LOOK: Duration = Duration::from_millis(25);
+/// How long a look lasts when nothing happens.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Who wants which cluster.
 pub(super) struct Seat<'a> {
@@ -80,15 +80,16 @@ impl Seat<'_> {
         loop {
             let claimed = match tokio::time::timeout(ANSWER, self.claim()).await {
                 Ok(Ok(Ok(claimed))) => claimed,
-                Ok(Ok(Err(Lack::Start))) => return None,
-                Ok(Ok(Err(Lack::Wait { make }))) => {
+                Ok(Ok(Err((_, Lack::Start)))) => return None,
+                Ok(Ok(Err((stock, Lack::Wait { make })))) => {
                     if patience.is_over() {
                         return None;
                     }
                     if make {
                         ahead::make_one(self.options, self.host, self.assets);
                     }
-                    tokio::time::sleep(LOOK).await;
+                    let look = LOOK.min(patience.remaining());
+                    stock.wait_for_change(self.client, self.key, look).await;
                     continue;
                 }
                 Ok(Err(error)) => {
@@ -120,11 +121,13 @@ impl Seat<'_> {
     }
 
     /// One that waits, or what to do without.
-    async fn claim(&self) -> Result<Result<ObjectMeta, Lack>, kube::Error> {
+    async fn claim(&self) -> Result<Result<ObjectMeta, (Stock, Lack)>, kube::Error> {
         let stock = Stock::read(self.client, self.key).await?;
-        let lack = stock.lack(self.pool.most());
-        let claimed = pool::claim(self.client, stock, &self.options.owner).await?;
-        Ok(claimed.ok_or(lack))
+        let claimed = pool::claim(self.client, &stock, &self.options.owner).await?;
+        Ok(claimed.ok_or_else(|| {
+            let lack = stock.lack(self.pool.most());
+            (stock, lack)
+        }))
     }
 
     /// Saves the state of a new one, to which it is put back after each test.

@@ -1,7 +1,7 @@
 //! Starts a cluster and, when that fails, undoes what is there.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -9,7 +9,12 @@ use std::{
 
 use futures::future::try_join_all;
 use ipnet::IpNet;
-use kube::Client;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
 use tracing::{debug, warn};
 
 use super::{
@@ -97,13 +102,33 @@ impl Known {
 
     /// What the cluster is to others.
     async fn standing(&self, pool: Pool) -> Standing {
-        if pool.since == Since::First || !is_first_of_process(&self.key) {
+        let is_first_of_process = asked(&self.key, 1) == 1;
+        if pool.since == Since::First || !is_first_of_process {
             return Standing::Member;
         }
         match Stock::read(&self.client, &self.key).await {
             Ok(stock) if !stock.is_unheard_of() => Standing::Member,
             _ => Standing::Alone,
         }
+    }
+
+    /// Opens a cluster to others after all that was started for the first test alone: by now another test of this
+    /// process has asked for the same. Says whether it did.
+    async fn is_opened(&self) -> bool {
+        if asked(&self.key, 0) < 2 {
+            return false;
+        }
+        let labels = pool::labels(&self.key, Standing::Member);
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let patched = namespaces
+            .patch_metadata(self.names.namespace(), &PatchParams::default(), &patch)
+            .await;
+        if let Err(error) = &patched {
+            let error = error as &dyn std::error::Error;
+            warn!(cluster = self.names.cluster(), error, "for one test alone");
+        }
+        patched.is_ok()
     }
 
     pub(super) fn seat<'a>(
@@ -146,11 +171,13 @@ impl Known {
     }
 }
 
-/// Did no test of this process ask for the same before?
-fn is_first_of_process(key: &PoolKey) -> bool {
-    static ASKED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// How many tests of this process have asked for the same, with so many more.
+fn asked(key: &PoolKey, more: usize) -> usize {
+    static ASKED: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
     let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-    asked.insert(key.as_str().to_owned())
+    let count = asked.entry(key.as_str().to_owned()).or_default();
+    *count += more;
+    *count
 }
 
 pub(super) async fn start(
@@ -166,10 +193,12 @@ pub(super) async fn start(
         Some(pool) => Some(known.standing(pool).await),
         None => None,
     };
-    let seat = pool
-        .filter(|_| standing == Some(Standing::Member))
-        .map(|pool| known.seat(options, host, assets, pool));
-    if let Some(seat) = &seat
+    let seat = pool.map(|pool| known.seat(options, host, assets, pool));
+    let seat_of = |standing: Option<Standing>| {
+        let is_member = standing == Some(Standing::Member);
+        seat.as_ref().filter(|_| is_member)
+    };
+    if let Some(seat) = seat_of(standing)
         && let Some(cluster) = seat.take(phases).await
     {
         return Ok(cluster);
@@ -177,7 +206,7 @@ pub(super) async fn start(
 
     // Not counted against the limit of the start.
     if let Some(room) = &options.room {
-        if let Some(cluster) = enter(room, &known.client, seat.as_ref(), phases).await? {
+        if let Some(cluster) = enter(room, &known.client, seat_of(standing), phases).await? {
             return Ok(cluster);
         }
         phases.pass(Phase::Room);
@@ -187,7 +216,11 @@ pub(super) async fn start(
     let registration = register(options, host, known.names.namespace());
     let started = async {
         let connection = run(&launch, &known.archives, phases).await?;
-        open(seat.as_ref(), &launch, connection, phases).await
+        let standing = match standing {
+            Some(Standing::Alone) if known.is_opened().await => Some(Standing::Member),
+            standing => standing,
+        };
+        open(seat_of(standing), &launch, connection, phases).await
     };
     match started.await {
         Ok((connection, membership)) => Ok(VirtualCluster::new(

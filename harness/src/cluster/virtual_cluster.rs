@@ -46,6 +46,9 @@ pub struct VirtualCluster {
 /// Why a cluster is for nobody else whose test was on the host.
 const ON_HOST: &str = "its test asked for the host";
 
+/// Why a configuration gives a client.
+const SAME: &str = "the same configuration gave a client before";
+
 /// Where a cluster is from.
 pub(super) struct Origin {
     pub(super) names: Names,
@@ -176,7 +179,7 @@ impl VirtualCluster {
     /// Outside of a tokio runtime.
     pub fn host_client(&self) -> Client {
         self.not_for_others(ON_HOST);
-        self.on_host()
+        Client::try_from(self.inner.origin.host_config.clone()).expect(SAME)
     }
 
     /// The host, for what this crate does there itself.
@@ -186,8 +189,8 @@ impl VirtualCluster {
 
     /// A client of the host, for what this crate does there itself.
     pub(super) fn on_host(&self) -> Client {
-        Client::try_from(self.inner.origin.host_config.clone())
-            .expect("the same configuration gave a client before")
+        let origin = &self.inner.origin;
+        origin.host.client_of(&origin.host_config).expect(SAME)
     }
 
     /// Where the host keeps the twin of an object in a namespace of this cluster.

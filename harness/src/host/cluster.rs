@@ -11,6 +11,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tokio::sync::OnceCell;
+use vcluster_syncer::client::multiplexed;
 
 use super::{
     Error,
@@ -18,7 +19,7 @@ use super::{
     kubeconfig::failed,
     service_range::discover,
 };
-use crate::asset::Image;
+use crate::{asset::Image, shared_client::SharedClient};
 
 /// A host that is up. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -30,6 +31,7 @@ pub struct HostCluster {
 struct Inner {
     facts: HostFacts,
     service_range: OnceCell<IpNet>,
+    client: SharedClient,
 }
 
 /// What the maker or finder of a host knows of it.
@@ -48,6 +50,7 @@ impl HostCluster {
             inner: Arc::new(Inner {
                 facts,
                 service_range: OnceCell::new(),
+                client: SharedClient::default(),
             }),
         }
     }
@@ -62,12 +65,20 @@ impl HostCluster {
         &self.inner.facts.kubeconfig
     }
 
-    /// A new client, bound to the current runtime. Clients are not shared between runtimes.
+    /// A client, bound to the current runtime, on which all share it.
     ///
     /// # Errors
     /// The kubeconfig cannot be used.
     pub async fn client(&self) -> Result<Client, Error> {
-        client(self.kubeconfig(), self.name()).await
+        let config = self.config().await?;
+        let made = self.client_of(&config);
+        made.map_err(Error::api(self.name(), "make a client"))
+    }
+
+    /// The same for whoever has its configuration.
+    pub(crate) fn client_of(&self, config: &Config) -> Result<Client, kube::Error> {
+        let client = &self.inner.client;
+        client.get(|| multiplexed(config.clone()))
     }
 
     /// What a client of this host is made from, for a client of another make.
@@ -156,7 +167,7 @@ impl HostCluster {
 /// A client for `kubeconfig` that uses nothing else of this machine.
 pub(crate) async fn client(kubeconfig: &Kubeconfig, host: &str) -> Result<Client, Error> {
     let config = config(kubeconfig, host).await?;
-    Client::try_from(config).map_err(Error::api(host, "make a client"))
+    multiplexed(config).map_err(Error::api(host, "make a client"))
 }
 
 async fn config(kubeconfig: &Kubeconfig, host: &str) -> Result<Config, Error> {

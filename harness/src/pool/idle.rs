@@ -23,16 +23,16 @@ use crate::{
 /// Takes one of the clusters that wait, if it can: of several processes that want the same one gets it.
 pub(crate) async fn claim(
     host: &Client,
-    stock: Stock,
+    stock: &Stock,
     owner: &Owner,
 ) -> Result<Option<ObjectMeta>, kube::Error> {
     let namespaces: Api<Namespace> = Api::all(host.clone());
-    let mut waiting = stock.idle;
+    let mut waiting: Vec<_> = stock.idle.iter().collect();
     // The last that was used is warm, and the others may go.
     waiting.sort_by_key(|metadata| Reverse(idle_since(metadata)));
     for idle in waiting {
         let Some(name) = &idle.name else { continue };
-        let patch = Patch::Merge(claimed(&idle, owner));
+        let patch = Patch::Merge(claimed(idle, owner));
         let parameters = PatchParams::default();
         match namespaces.patch_metadata(name, &parameters, &patch).await {
             Ok(taken) => {

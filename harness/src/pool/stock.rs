@@ -1,7 +1,14 @@
 //! What there is of one kind of cluster on a host, and what somebody who asks for one does about it.
 
+use std::time::Duration;
+
+use futures::StreamExt as _;
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Api, Client, api::ListParams};
+use kube::{
+    Api, Client,
+    api::{ListParams, WatchParams},
+};
+use tracing::debug;
 
 use super::{
     key::PoolKey,
@@ -19,7 +26,12 @@ pub(crate) struct Stock {
     members: usize,
     /// Is or was there a moment ago any at all?
     is_asked_for: bool,
+    /// The host's revision of all this.
+    revision: String,
 }
+
+/// How long to wait when changes cannot be watched.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What to do when none can be had at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +49,34 @@ impl Stock {
     /// Looks at a host.
     pub(crate) async fn read(host: &Client, pool: &PoolKey) -> Result<Self, kube::Error> {
         let namespaces: Api<Namespace> = Api::all(host.clone());
-        let alike = format!("{}={}", key::LIKE, pool.as_str());
-        let parameters = ListParams::default().labels(&alike);
+        let parameters = ListParams::default().labels(&alike(pool));
         let found = namespaces.list_metadata(&parameters).await?;
-        Ok(Self::of(
-            found.items.into_iter().map(|object| object.metadata),
-        ))
+        let revision = found.metadata.resource_version.unwrap_or_default();
+        let objects = found.items.into_iter().map(|object| object.metadata);
+        Ok(Self {
+            revision,
+            ..Self::of(objects)
+        })
+    }
+
+    /// Returns when something is different from what was read, or the time is up.
+    pub(crate) async fn wait_for_change(&self, host: &Client, pool: &PoolKey, limit: Duration) {
+        let namespaces: Api<Namespace> = Api::all(host.clone());
+        let parameters = WatchParams::default().labels(&alike(pool));
+        let seen = async {
+            let changes = namespaces
+                .watch_metadata(&parameters, &self.revision)
+                .await?;
+            changes.boxed().next().await.transpose()
+        };
+        match tokio::time::timeout(limit, Box::pin(seen)).await {
+            Ok(Ok(Some(_))) | Err(_) => {}
+            // A host that does not let itself be watched is asked again and again, but not without a pause.
+            Ok(ended) => {
+                debug!(error = ?ended.err(), "the pool is not watched");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
 
     fn of(found: impl Iterator<Item = ObjectMeta>) -> Self {
@@ -79,6 +113,10 @@ impl Stock {
             }
         }
     }
+}
+
+fn alike(pool: &PoolKey) -> String {
+    format!("{}={}", key::LIKE, pool.as_str())
 }
 
 #[cfg(test)]

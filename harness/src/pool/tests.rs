@@ -93,7 +93,7 @@ fn of_many_that_want_one_cluster_one_gets_it() {
         let claims = (1..=8).map(async |number| {
             let client = client(&host.url()).await;
             let stock = Stock::read(&client, &key).await.unwrap();
-            claim(&client, stock, &owner(&format!("s{number}")))
+            claim(&client, &stock, &owner(&format!("s{number}")))
                 .await
                 .unwrap()
         });
@@ -115,7 +115,7 @@ fn only_what_waits_and_is_the_same_is_taken() {
         leave(host, "vc-other", 60).await;
         let client = client(&host.url()).await;
         let stock = Stock::read(&client, &key_with("")).await.unwrap();
-        let taken = claim(&client, stock, &owner("s1")).await.unwrap();
+        let taken = claim(&client, &stock, &owner("s1")).await.unwrap();
         assert_eq!(taken, None);
     });
 }

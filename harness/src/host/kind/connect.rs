@@ -1,6 +1,11 @@
 //! Turns a kind cluster that runs into a host, be it ours or made by the kind command line.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -110,28 +115,68 @@ async fn attach(engine: &Engine, cluster: &KindCluster) -> Result<Attached, Erro
     let Some(control_plane) = nodes.first() else {
         return Err(unusable(cluster, "it has no node"));
     };
-    let read = |path| files::read(engine, &control_plane.name, path);
-    let (admin, completion, routes_of) = tokio::try_join!(
-        read(ADMIN_CONF),
-        read(labels::READY_FILE),
-        read(pod_network::ROUTES_OF),
-    )?;
-    let Some(admin) = admin else {
-        return Err(unusable(cluster, "kubeadm did not finish"));
-    };
-    let completion: Option<Completion> =
-        completion.and_then(|text| serde_json::from_str(&text).ok());
-    if cluster.is_ours && completion.is_none() {
-        return Err(unusable(cluster, "its maker did not finish"));
-    }
+    // Before the files: what they say is of this start, or of a later one.
     let started = wiring(engine, &control_plane.name).await?.started;
-    let has_own_routes = completion.is_some_and(|completion| completion.has_own_routes);
-    Ok(Attached {
-        host: assemble(engine, cluster, &admin, nodes.clone()).await?,
+    let life = (control_plane.name.clone(), started.clone());
+    let known = of_lives().get(&life).cloned();
+    let (left, is_known) = match known {
+        Some(left) => (left, true),
+        None => (
+            Left::read(engine, cluster, &control_plane.name).await?,
+            false,
+        ),
+    };
+    let has_lost_routes = left.has_own_routes && left.routes_of.as_deref() != Some(&started);
+    let attached = Attached {
+        host: assemble(engine, cluster, &left.admin, nodes.clone()).await?,
         nodes,
-        has_lost_routes: has_own_routes && routes_of.as_deref() != Some(&started),
+        has_lost_routes,
         started: started.parse().ok(),
-    })
+    };
+    if !is_known && !has_lost_routes {
+        of_lives().insert(life, left);
+    }
+    Ok(attached)
+}
+
+/// What a complete cluster has in its control-plane node.
+#[derive(Debug, Clone)]
+struct Left {
+    admin: String,
+    has_own_routes: bool,
+    /// The start of the node for which there are routes.
+    routes_of: Option<String>,
+}
+
+impl Left {
+    async fn read(engine: &Engine, cluster: &KindCluster, node: &str) -> Result<Self, Error> {
+        let read = |path| files::read(engine, node, path);
+        let (admin, completion, routes_of) = tokio::try_join!(
+            read(ADMIN_CONF),
+            read(labels::READY_FILE),
+            read(pod_network::ROUTES_OF),
+        )?;
+        let Some(admin) = admin else {
+            return Err(unusable(cluster, "kubeadm did not finish"));
+        };
+        let completion: Option<Completion> =
+            completion.and_then(|text| serde_json::from_str(&text).ok());
+        if cluster.is_ours && completion.is_none() {
+            return Err(unusable(cluster, "its maker did not finish"));
+        }
+        Ok(Self {
+            admin,
+            has_own_routes: completion.is_some_and(|completion| completion.has_own_routes),
+            routes_of,
+        })
+    }
+}
+
+/// What was found in nodes that needed nothing, by their names and when they started: it is as it was for as long as
+/// they run, and each file costs the engine a process.
+fn of_lives() -> MutexGuard<'static, BTreeMap<(String, String), Left>> {
+    static OF_LIVES: Mutex<BTreeMap<(String, String), Left>> = Mutex::new(BTreeMap::new());
+    OF_LIVES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Uses a cluster that is being made; kubeadm has finished.

@@ -180,7 +180,7 @@ fn controller(cx: &ControlPlaneContext<'_>) -> Container {
             NAME,
             Component::K0s,
             Requests {
-                cpu_millis: 90,
+                cpu_millis: 70,
                 memory_mib: 450,
             },
         )

@@ -140,7 +140,7 @@ fn server(cx: &ControlPlaneContext<'_>) -> Container {
             NAME,
             Component::K3s,
             Requests {
-                cpu_millis: 90,
+                cpu_millis: 70,
                 memory_mib: 400,
             },
         )

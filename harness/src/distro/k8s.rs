@@ -105,7 +105,7 @@ fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
             "kube-apiserver",
             Component::KubeApiserver,
             Requests {
-                cpu_millis: 50,
+                cpu_millis: 40,
                 memory_mib: 256,
             },
         )
@@ -137,7 +137,7 @@ fn controller_manager(cx: &ControlPlaneContext<'_>) -> Container {
             "kube-controller-manager",
             Component::KubeControllerManager,
             Requests {
-                cpu_millis: 20,
+                cpu_millis: 10,
                 memory_mib: 96,
             },
         )

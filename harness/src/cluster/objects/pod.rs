@@ -42,8 +42,10 @@ const TOKEN_SECONDS: i64 = 3607;
 /// Nothing of a control plane is worth waiting for: its data ends with it.
 const GRACE_SECONDS: i64 = 1;
 const SYNCER_HEALTH_PORT: i32 = 8080;
+/// Where the processors are fully used, this is its share of the pod's. It needs little and at once; with a
+/// tenth of it, whole bursts of pods waited while the API server took the rest.
 const SYNCER_REQUESTS: Requests = Requests {
-    cpu_millis: 10,
+    cpu_millis: 30,
     memory_mib: 16,
 };
 

@@ -109,6 +109,9 @@ pub(crate) struct SoakArguments {
     /// Kill them at random moments, now and then together with their reapers.
     #[arg(long)]
     pub(crate) kill: bool,
+    /// Run so many at a time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: u16,
     /// Run this build of the end-to-end tests instead of building them.
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,

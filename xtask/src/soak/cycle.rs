@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, Command},
+    sync::mpsc,
+    task::JoinSet,
 };
 
 use crate::{process, workspace};
@@ -31,6 +33,7 @@ const LIMIT: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub(super) struct Program {
     path: PathBuf,
+    /// What all processes of this soak have in common.
     mark: String,
     /// Where its processes put what is temporary.
     pub(super) scratch: TempDir,
@@ -43,8 +46,17 @@ pub(super) struct Program {
 pub(super) enum End {
     /// By itself.
     Whole,
-    /// By SIGKILL after this time, in every fifth case together with its reaper.
-    Killed { after: Duration, with_reaper: bool },
+    /// By SIGKILL, now and then together with its reaper.
+    Killed { at: Moment, with_reaper: bool },
+}
+
+/// When a cycle is killed. Time alone would be another part of its life on a machine that is busier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// When it has said so much,
+    pub(super) lines: usize,
+    /// and so long after that.
+    pub(super) and: Duration,
 }
 
 /// A cycle that has ended.
@@ -57,6 +69,8 @@ pub(super) struct Cycle {
     pub(super) phase: Option<String>,
     pub(super) took: Duration,
     pub(super) was_killed: bool,
+    /// How long after its begin it said what it had to say, a line each.
+    pub(super) pace: Vec<Duration>,
 }
 
 impl Program {
@@ -75,55 +89,59 @@ impl Program {
         })
     }
 
-    /// Runs one cycle.
-    pub(super) async fn run(&self, end: End) -> anyhow::Result<Cycle> {
+    /// Runs the cycle of this number.
+    pub(super) async fn run(&self, number: u32, end: End) -> anyhow::Result<Cycle> {
         let began = Instant::now();
-        let mut child = self.start()?;
+        let mark = format!("{}-{number}", self.mark);
+        let mut child = self.start(&mark)?;
         let pid = child.id().context("the test has no process")?;
-        let said = (child.stdout.take(), child.stderr.take());
         // The test lives as long as this is open.
         let input = child.stdin.take();
-        let (out, err) = (tokio::spawn(read(said.0)), tokio::spawn(read(said.1)));
-        let (status, was_killed) = match end {
-            End::Whole => (tokio::time::timeout(LIMIT, child.wait()).await, false),
-            End::Killed { after, with_reaper } => {
-                if let Ok(status) = tokio::time::timeout(after, child.wait()).await {
-                    // It was quicker.
-                    (Ok(status), false)
-                } else {
+        let mut said = Said::listen(began, child.stdout.take(), child.stderr.take());
+        let was_killed = match end {
+            End::Whole => false,
+            End::Killed { at, with_reaper } => {
+                let is_quicker = tokio::select! {
+                    // Either may be dropped half-way: it is only waited for.
+                    ended = child.wait() => ended.map(|_| true)?,
+                    () = said.has_come_to(at) => false,
+                };
+                if !is_quicker {
                     kill_group(pid)?;
                     if with_reaper {
-                        self.kill_all();
+                        kill_all(&mark);
                     }
-                    (tokio::time::timeout(LIMIT, child.wait()).await, true)
                 }
+                !is_quicker
             }
         };
+        let status = tokio::time::timeout(LIMIT, child.wait()).await;
         drop(input);
         let Ok(status) = status else {
             bail!("the test did not end within {} s", LIMIT.as_secs());
         };
-        let status = status?;
-        let said = [out.await?, err.await?].concat();
+        let (status, said) = (status?, said.all().await?);
+        let (pace, lines): (Vec<_>, Vec<_>) = said.into_iter().unzip();
         ensure!(
             was_killed || status.success(),
             "the test ended with {status}:\n{}",
-            said.join("\n")
+            lines.join("\n")
         );
         Ok(Cycle {
             pid,
-            session: word_after(&said, "begun session="),
-            phase: word_after(&said, "passed phase="),
+            session: word_after(&lines, "begun session="),
+            phase: word_after(&lines, "passed phase="),
             took: began.elapsed(),
             was_killed,
+            pace,
         })
     }
 
-    fn start(&self) -> anyhow::Result<Child> {
+    fn start(&self, mark: &str) -> anyhow::Result<Child> {
         Ok(Command::new(&self.path)
             .args([TEST, "--exact", "--ignored", "--nocapture"])
             .env("E2E_INNER", "1")
-            .env(MARK, &self.mark)
+            .env(MARK, mark)
             .env("TMPDIR", self.scratch.path())
             .env("VCLUSTER_TEST_ARTIFACTS", self.artifacts.path())
             .env("VCLUSTER_TEST_RUN", format!("soak-{}", self.mark))
@@ -139,27 +157,34 @@ impl Program {
 
     /// The processes of all cycles that live, reapers among them.
     pub(super) fn processes(&self) -> Vec<(Pid, String)> {
-        let wanted = format!("{MARK}={}", self.mark);
-        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter_map(|pid: i32| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-            let mut words = environment.split(|byte| *byte == 0);
-            if !words.any(|word| word == wanted.as_bytes()) {
-                return None;
-            }
-            let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            let command = String::from_utf8_lossy(&command).replace('\0', " ");
-            Some((Pid::from_raw(pid)?, command.trim().to_owned()))
-        })
-        .collect()
+        let of_soak = format!("{}-", self.mark);
+        processes(|mark| mark.starts_with(&of_soak))
     }
+}
 
-    fn kill_all(&self) {
-        for (pid, _) in self.processes() {
-            // It may have ended meanwhile.
-            rustix::process::kill_process(pid, Signal::KILL).ok();
+/// The processes that carry such a mark, and their command lines.
+fn processes(is_wanted: impl Fn(&str) -> bool) -> Vec<(Pid, String)> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid: i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let words = environment.split(|byte| *byte == 0);
+        let mut words = words.filter_map(|word| std::str::from_utf8(word).ok());
+        let mark = words.find_map(|word| word.strip_prefix(MARK)?.strip_prefix('='))?;
+        if !is_wanted(mark) {
+            return None;
         }
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        Some((Pid::from_raw(pid)?, command.trim().to_owned()))
+    })
+    .collect()
+}
+
+fn kill_all(mark: &str) {
+    for (pid, _) in processes(|found| found == mark) {
+        // It may have ended meanwhile.
+        rustix::process::kill_process(pid, Signal::KILL).ok();
     }
 }
 
@@ -178,16 +203,65 @@ fn kill_group(pid: u32) -> anyhow::Result<()> {
     Ok(rustix::process::kill_process_group(pid, Signal::KILL)?)
 }
 
-/// The lines of a stream, to its end.
-async fn read(stream: Option<impl AsyncRead + Unpin>) -> Vec<String> {
-    let mut said = Vec::new();
-    if let Some(stream) = stream {
-        let mut lines = BufReader::new(stream).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            said.push(line);
+/// What a test says on both of its streams, and when.
+struct Said {
+    lines: mpsc::UnboundedReceiver<(Duration, String)>,
+    so_far: Vec<(Duration, String)>,
+    readers: JoinSet<()>,
+}
+
+impl Said {
+    fn listen(
+        began: Instant,
+        out: Option<impl AsyncRead + Send + Unpin + 'static>,
+        err: Option<impl AsyncRead + Send + Unpin + 'static>,
+    ) -> Self {
+        let (says, lines) = mpsc::unbounded_channel();
+        let mut readers = JoinSet::new();
+        if let (Some(out), Some(err)) = (out, err) {
+            readers.spawn(read(out, began, says.clone()));
+            readers.spawn(read(err, began, says));
+        }
+        Self {
+            lines,
+            so_far: Vec::new(),
+            readers,
         }
     }
-    said
+
+    /// Waits for the moment; without end if it does not come.
+    async fn has_come_to(&mut self, moment: Moment) {
+        while self.so_far.len() < moment.lines {
+            match self.lines.recv().await {
+                Some(line) => self.so_far.push(line),
+                None => return std::future::pending().await,
+            }
+        }
+        tokio::time::sleep(moment.and).await;
+    }
+
+    /// Everything, when both streams have ended.
+    async fn all(mut self) -> anyhow::Result<Vec<(Duration, String)>> {
+        while let Some(line) = self.lines.recv().await {
+            self.so_far.push(line);
+        }
+        while let Some(ended) = self.readers.join_next().await {
+            ended?;
+        }
+        Ok(self.so_far)
+    }
+}
+
+async fn read(
+    stream: impl AsyncRead + Unpin,
+    began: Instant,
+    says: mpsc::UnboundedSender<(Duration, String)>,
+) {
+    let mut lines = BufReader::new(stream).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // Nobody listens any more when the cycle was given up.
+        says.send((began.elapsed(), line)).ok();
+    }
 }
 
 /// The word that was last said after these.

@@ -35,6 +35,12 @@ impl Luck {
         Duration::from_millis(self.next() % limit.max(1))
     }
 
+    /// A number below this, which is not nought.
+    pub(super) fn number_below(&mut self, limit: usize) -> usize {
+        let limit = u64::try_from(limit.max(1)).unwrap_or(u64::MAX);
+        usize::try_from(self.next() % limit).unwrap_or_default()
+    }
+
     pub(super) fn one_in(&mut self, count: u64) -> bool {
         self.next().is_multiple_of(count.max(1))
     }

@@ -102,6 +102,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::soak::cycle::Moment;
 
     fn cycle(phase: Option<&str>, was_killed: bool) -> Cycle {
         Cycle {
@@ -110,13 +111,17 @@ mod tests {
             phase: phase.map(str::to_owned),
             took: Duration::from_secs(4),
             was_killed,
+            pace: Vec::new(),
         }
     }
 
     fn report() -> Report {
         let mut report = Report::new(7, true);
         let kill = |with_reaper| End::Killed {
-            after: Duration::from_secs(1),
+            at: Moment {
+                lines: 3,
+                and: Duration::from_secs(1),
+            },
             with_reaper,
         };
         report.add(End::Whole, &cycle(Some("syncer"), false));

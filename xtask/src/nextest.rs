@@ -37,15 +37,24 @@ pub(crate) fn all(
     Ok(())
 }
 
+/// Tests of which each goes on with the cluster of another one, in another process.
+const HANDED_ON: &str = "package(e2e) & test(/^suite::api::tens_0?1_/)";
+
 /// What shows that nothing depends on a process for many tests.
 pub(crate) fn sample(
     program: &Path,
     settings: &Settings,
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
-    let tests = command(program, SAMPLE);
     let arguments = TestArguments::default();
+    let tests = command(program, SAMPLE);
     test_run::step("sample under nextest", tests, SAYS, &arguments, summary)?;
+    let mut handed_on = command(program, "ci");
+    handed_on
+        .args(["--run-ignored", "only", "--filterset", HANDED_ON])
+        .env("VCLUSTER_TEST_POOL", "on");
+    let title = "handed on under nextest";
+    test_run::step(title, handed_on, SAYS, &arguments, summary)?;
     test_run::publish_timeline(settings, &run_name());
     Ok(())
 }

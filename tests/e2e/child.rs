@@ -70,9 +70,18 @@ pub(crate) async fn parent_is_gone() {
 impl Runner {
     /// Starts the inner test of this path.
     pub(crate) fn start(self, test: &str, environment: &[(&str, &str)]) -> anyhow::Result<Inner> {
-        // Whoever runs the tests may ignore a signal, as shells in the background do; a child would inherit that.
-        let mut command = Command::new("env");
+        self.start_by(Command::new("env"), test, environment)
+    }
+
+    /// Starts it by a command that ends with `env`, and becomes the test.
+    pub(crate) fn start_by(
+        self,
+        mut command: Command,
+        test: &str,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Inner> {
         command
+            // Whoever runs the tests may ignore a signal, as shells in the background do; a child would inherit that.
             .arg("--default-signal=HUP,INT,TERM")
             .arg(std::env::current_exe()?)
             .args([test, "--exact", "--ignored", "--nocapture"])
@@ -171,6 +180,21 @@ impl Inner {
             status,
             output,
         }
+    }
+
+    /// The same, for one that has so long to come to its end.
+    pub(crate) fn end_within(mut self, limit: Duration) -> Ended {
+        let deadline = Deadline::after("inner test", limit);
+        while self.process.try_wait().expect("it is our child").is_none() {
+            let output = || self.output.lock().expect("no reader panics").clone();
+            assert!(
+                !deadline.is_over(),
+                "the inner test does not end:\n{}",
+                output()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.end()
     }
 }
 

@@ -133,7 +133,7 @@ pub(crate) async fn with_own_host(
     };
     let result = AssertUnwindSafe(body(&own)).catch_unwind().await;
     delete_leftovers(&own.engine).await?;
-    delete_locks(&own)?;
+    delete_locks(&own.settings, &own.name)?;
     match result {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -141,9 +141,9 @@ pub(crate) async fn with_own_host(
 }
 
 /// Nobody else has locks of this name.
-fn delete_locks(own: &OwnHost) -> std::io::Result<()> {
-    let prefix = format!("host-{}.", own.name);
-    for entry in std::fs::read_dir(own.settings.cache.join("locks"))? {
+pub(crate) fn delete_locks(settings: &Settings, host: &str) -> std::io::Result<()> {
+    let prefix = format!("host-{host}.");
+    for entry in std::fs::read_dir(settings.cache.join("locks"))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
         if name.to_string_lossy().starts_with(&prefix) {

@@ -224,4 +224,30 @@ mod tests {
         assert!(matches!(error, Error::TimedOut { .. }), "{error}");
         assert!(error.to_string().contains("within 120 s"), "{error}");
     }
+
+    /// The engine ends with its runtime, as one that is stopped.
+    #[test]
+    fn an_engine_that_was_stopped_meanwhile_is_said_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, ours) = (runtime(), runtime());
+        let host = theirs.block_on(async {
+            fake::start(dir.path(), |_| {
+                Answer::Says(200, r#"{"ApiVersion":"1.45"}"#)
+            })
+        });
+        let environment = [("DOCKER_HOST", host.as_str())];
+        let engine = ours.block_on(Engine::connect_with(&environment)).unwrap();
+        drop(theirs);
+        let listed = || ours.block_on(engine.docker().list_networks(None));
+        let told = || Error::request("list", "networks")(listed().unwrap_err());
+        // Nobody listens at its socket; then that is gone as well.
+        assert!(matches!(told(), Error::Lost { .. }), "{}", told());
+        std::fs::remove_file(dir.path().join("engine.sock")).unwrap();
+        assert!(matches!(told(), Error::Lost { .. }), "{}", told());
+        assert!(told().to_string().contains("systemctl start docker"));
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Runtime::new().unwrap()
+    }
 }

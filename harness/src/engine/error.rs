@@ -1,6 +1,6 @@
 //! What can go wrong with the Docker engine, and what to do about it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use bollard::errors::Error as DockerError;
 
@@ -98,6 +98,20 @@ pub enum Error {
         #[source]
         source: DockerError,
     },
+    /// The engine is not there any more.
+    #[error(
+        "the Docker engine does not answer any more, so it could not {step} {object}: somebody stopped it, or \
+         restarts it just now; start it if need be (`sudo systemctl start docker`, or open Docker Desktop)"
+    )]
+    Lost {
+        /// What was asked.
+        step: &'static str,
+        /// Of what.
+        object: String,
+        /// What became of the connection.
+        #[source]
+        source: DockerError,
+    },
     /// The engine refused a request.
     #[error("the Docker engine could not {step} {object}")]
     Refused {
@@ -152,8 +166,8 @@ impl Error {
         }
     }
 
-    /// Names what was asked of the engine, which had that long; a full disk and silence are kinds of
-    /// their own.
+    /// Names what was asked of the engine, which had that long; a full disk, silence and an engine that is gone
+    /// are kinds of their own.
     pub(super) fn refused(
         waited: Duration,
         step: &'static str,
@@ -167,6 +181,11 @@ impl Error {
                 waited,
             },
             source if source.to_string().contains("no space left on device") => Self::DiskFull {
+                step,
+                object,
+                source,
+            },
+            source if is_lost(&source) => Self::Lost {
                 step,
                 object,
                 source,
@@ -186,4 +205,22 @@ impl Error {
     ) -> impl FnOnce(DockerError) -> Self {
         Self::refused(REQUEST, step, object)
     }
+}
+
+/// Is nobody there who could refuse? The socket is gone, nobody listens at it, or who did has ended.
+fn is_lost(error: &DockerError) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::BrokenPipe
+            );
+        }
+        next = cause.source();
+    }
+    false
 }

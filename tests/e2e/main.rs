@@ -29,6 +29,7 @@ mod replicas;
 mod reset;
 mod scheduler;
 mod services;
+mod stand_in;
 mod storage;
 mod stores;
 mod suite;

@@ -8,18 +8,30 @@ use std::{
     time::Duration,
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use e2e::soon;
 use futures::{StreamExt as _, TryStreamExt as _};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
+use k8s_openapi::{
+    api::{
+        authentication::v1::{TokenRequest, TokenReview, TokenReviewSpec},
+        core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount},
+        rbac::v1::ClusterRole,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, Client, Config, ResourceExt as _,
-    api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::ObjectMeta,
 };
+use rstest::rstest;
+use serde_json::{Value, json};
 use vcluster_harness::{
     asset::Assets,
     cluster::{Phase, VirtualCluster, connect},
+    datastore::Datastore,
+    distro::{Distro, K0s, K3s, K8s},
     fixture::{Fixture, Fixtures, Manifest},
     host::{self, HostCluster},
     lease::{HostAccess, Session},
@@ -33,6 +45,8 @@ use vcluster_harness::{
 use crate::{
     child::{Inner, Runner, announce, is_inner, parent_is_gone},
     reaper::wait_for_end_of,
+    reset::make,
+    stand_in::StandIn,
     watcher::{self, host_client},
 };
 
@@ -72,14 +86,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where the clusters of a test are from.
 struct Place {
+    kind: Kind,
     host: HostCluster,
     assets: Assets,
     session: Arc<Session>,
     client: Client,
 }
 
-/// Runs a test that may be started once more as a reaper, by its own name.
-fn test(name: &str, body: impl AsyncFnOnce(Place) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// A test that is a reaper when it is asked to be one.
+const REAPER: &str = "pool::what_cannot_go_on_is_deleted";
+
+/// What clusters of a test are.
+struct Kind {
+    distro: &'static dyn Distro,
+    store: Datastore,
+}
+
+const USUAL: Kind = Kind {
+    distro: &K8s,
+    store: Datastore::Etcd,
+};
+
+/// Runs a test that may be started once more as a reaper.
+fn test(kind: Kind, body: impl AsyncFnOnce(Place) -> anyhow::Result<()>) -> anyhow::Result<()> {
     reaper::run_if_asked();
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
@@ -89,9 +118,16 @@ fn test(name: &str, body: impl AsyncFnOnce(Place) -> anyhow::Result<()>) -> anyh
         let host = host::shared(&settings, &assets, &progress).await?;
         let client = host.client().await?;
         let access = HostAccess::new(&host, &client);
-        let restart = Restart::Test(format!("pool::{name}"));
+        let restart = Restart::Test(REAPER.to_owned());
         let session = Session::for_process(&settings, access, &restart).await?;
+        let stand_in = match kind.distro.name() {
+            "k8s" => None,
+            // The one version of which this project has run all parts.
+            _ => Some(StandIn::of(kind.distro, "1.34.2".parse()?).await?),
+        };
+        let assets = stand_in.as_ref().map_or(assets, |it| it.assets.clone());
         let place = Place {
+            kind,
             host,
             assets,
             session,
@@ -106,6 +142,8 @@ impl Place {
         let number = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "pool");
         let name = format!("vc-{:08x}", number >> 32);
         let builder = VirtualCluster::builder(&name)
+            .distro(self.kind.distro)
+            .store(self.kind.store.clone())
             .owner(self.session.owner("pool", Keep::Never))
             .fixtures(Fixtures(SEED))
             .pooled(pool);
@@ -171,64 +209,136 @@ async fn by_another_way(mut user: Kubeconfig, address: &Kubeconfig) -> anyhow::R
     Ok(Client::try_from(config)?)
 }
 
-#[test]
-fn a_later_test_finds_nothing_of_an_earlier_one() -> anyhow::Result<()> {
-    test(
-        "a_later_test_finds_nothing_of_an_earlier_one",
-        async |place| {
-            let first = place.start(POOL).await?;
-            let phases = first.phases();
-            ensure!(phases.get(Phase::Saved).is_some(), "{phases}");
-            let (name, kubeconfig) = (first.name().to_owned(), first.kubeconfig().clone());
-            let maps: Api<ConfigMap> = Api::default_namespaced(first.client());
-            let at_once = PostParams::default();
-            maps.create(&at_once, &config_map("of-the-first")).await?;
-            maps.delete("seed", &DeleteParams::default()).await?;
-            let watched = watch_elsewhere(kubeconfig.clone())?;
-            while watched.recv_timeout(PATIENCE)? != "of-the-first" {}
-            first.give_back().await?;
-            ensure!(place.state(&name).await? == Some(PoolState::Idle));
-            let (owner, session) = watcher::owner(&place.client, &name).await?;
-            ensure!(owner.is_some_and(|owner| owner.process.is_none()) && session.is_none());
+/// What a test leaves that names somebody: an account and a token of it.
+struct Account {
+    uid: Option<String>,
+    token: String,
+}
 
-            let second = place.start(POOL).await?;
-            let phases = second.phases();
-            ensure!(second.name() == name && phases.get(Phase::Taken).is_some());
-            let theirs: Api<ConfigMap> = Api::default_namespaced(second.client());
-            let found = theirs.list(&ListParams::default()).await?;
-            let names: Vec<_> = found.iter().map(kube::ResourceExt::name_any).collect();
-            ensure!(names == ["kube-root-ca.crt", "seed"], "{names:?}");
-            theirs
-                .create(&at_once, &config_map("of-the-second"))
-                .await?;
+impl Account {
+    async fn of(client: &Client) -> anyhow::Result<Self> {
+        let accounts: Api<ServiceAccount> = Api::default_namespaced(client.clone());
+        let request = TokenRequest::default();
+        let minted = accounts
+            .create_token_request("default", &PostParams::default(), &request)
+            .await?;
+        Ok(Self {
+            uid: accounts.get("default").await?.uid(),
+            token: minted.status.context("no token")?.token.unwrap_or_default(),
+        })
+    }
 
-            // What is open from before is not any more, and nothing can be opened anew.
-            let seen = all_of(&watched)?;
-            ensure!(!seen.contains(&"of-the-second".to_owned()), "{seen:?}");
-            let list = ListParams::default();
-            let asked = tokio::time::timeout(Duration::from_secs(3), maps.list(&list));
-            ensure!(
-                !matches!(asked.await, Ok(Ok(_))),
-                "the client of before is answered"
-            );
-            let client = by_another_way(kubeconfig, second.kubeconfig()).await?;
-            match Api::<Secret>::all(client).list(&list).await {
-                Err(kube::Error::Api(status)) if status.code == 403 => {}
-                other => anyhow::bail!("the rights of before still count: {other:?}"),
-            }
+    async fn counts(&self, client: &Client) -> anyhow::Result<bool> {
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                token: self.token.clone(),
+                ..TokenReviewSpec::default()
+            },
+            ..TokenReview::default()
+        };
+        let reviews: Api<TokenReview> = Api::all(client.clone());
+        let reviewed = reviews.create(&PostParams::default(), &review).await?;
+        let status = reviewed.status.unwrap_or_default();
+        Ok(status.authenticated == Some(true))
+    }
+}
 
-            // Nobody knows what was done on the host.
-            drop(second.host_client());
-            second.give_back().await?;
-            ensure!(place.state(&name).await?.is_none());
-            Ok(())
+/// A definition that no cluster has from the start.
+fn definition() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.org"},
+        "spec": {
+            "group": "example.org", "names": {"kind": "Thing", "plural": "things"},
+            "scope": "Namespaced",
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}},
+            }],
         },
-    )
+    })
+}
+
+#[rstest]
+#[case::k8s(USUAL)]
+#[case::k8s_with_kine(Kind { store: Datastore::Kine, ..USUAL })]
+#[case::k3s(Kind { distro: &K3s, store: Datastore::Kine })]
+#[case::k3s_with_etcd(Kind { distro: &K3s, store: Datastore::Etcd })]
+#[case::k0s(Kind { distro: &K0s, store: Datastore::Kine })]
+#[case::k0s_with_etcd(Kind { distro: &K0s, store: Datastore::Etcd })]
+fn a_later_test_finds_nothing_of_an_earlier_one(#[case] kind: Kind) -> anyhow::Result<()> {
+    test(kind, async |place| {
+        let first = place.start(POOL).await?;
+        let phases = first.phases();
+        ensure!(phases.get(Phase::Saved).is_some(), "{phases}");
+        let (name, kubeconfig) = (first.name().to_owned(), first.kubeconfig().clone());
+        let maps: Api<ConfigMap> = Api::default_namespaced(first.client());
+        let at_once = PostParams::default();
+        maps.create(&at_once, &config_map("of-the-first")).await?;
+        maps.delete("seed", &DeleteParams::default()).await?;
+        make(&first.client(), definition()).await?;
+        let account = Account::of(&first.client()).await?;
+        ensure!(account.counts(&first.client()).await?);
+        let watched = watch_elsewhere(kubeconfig.clone())?;
+        while watched.recv_timeout(PATIENCE)? != "of-the-first" {}
+        // The last thing that it may do.
+        let roles: Api<ClusterRole> = Api::all(first.client());
+        roles
+            .delete("cluster-admin", &DeleteParams::default())
+            .await?;
+        first.give_back().await?;
+        ensure!(place.state(&name).await? == Some(PoolState::Idle));
+        let (owner, session) = watcher::owner(&place.client, &name).await?;
+        ensure!(owner.is_some_and(|owner| owner.process.is_none()) && session.is_none());
+
+        let second = place.start(POOL).await?;
+        let phases = second.phases();
+        ensure!(second.name() == name && phases.get(Phase::Taken).is_some());
+        let theirs: Api<ConfigMap> = Api::default_namespaced(second.client());
+        let found = theirs.list(&ListParams::default()).await?;
+        let names: Vec<_> = found.iter().map(kube::ResourceExt::name_any).collect();
+        ensure!(names == ["kube-root-ca.crt", "seed"], "{names:?}");
+        let definitions: Api<CustomResourceDefinition> = Api::all(second.client());
+        ensure!(definitions.get_opt("things.example.org").await?.is_none());
+        ensure!(definitions.get_opt("seeds.example.org").await?.is_some());
+        theirs
+            .create(&at_once, &config_map("of-the-second"))
+            .await?;
+
+        // What is open from before is not any more, and nothing can be opened anew.
+        let seen = all_of(&watched)?;
+        ensure!(!seen.contains(&"of-the-second".to_owned()), "{seen:?}");
+        let list = ListParams::default();
+        let asked = tokio::time::timeout(Duration::from_secs(3), maps.list(&list));
+        ensure!(
+            !matches!(asked.await, Ok(Ok(_))),
+            "the client of before is answered"
+        );
+        let client = by_another_way(kubeconfig, second.kubeconfig()).await?;
+        match Api::<Secret>::all(client).list(&list).await {
+            Err(kube::Error::Api(status)) if status.code == 403 => {}
+            other => anyhow::bail!("the rights of before still count: {other:?}"),
+        }
+        let renewed = Account::of(&second.client()).await?;
+        ensure!(renewed.uid != account.uid, "{:?}", account.uid);
+        // An API server trusts for ten seconds what it has once found to be true.
+        let deadline = soon("refused");
+        while account.counts(&second.client()).await? {
+            ensure!(!deadline.is_over(), "the token of before still counts");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+
+        // Nobody knows what was done on the host.
+        drop(second.host_client());
+        second.give_back().await?;
+        ensure!(place.state(&name).await?.is_none());
+        Ok(())
+    })
 }
 
 #[test]
 fn what_cannot_go_on_is_deleted() -> anyhow::Result<()> {
-    test("what_cannot_go_on_is_deleted", async |place| {
+    test(USUAL, async |place| {
         let first = place.start(POOL).await?;
         let name = first.name().to_owned();
         first.give_back().await?;
@@ -258,6 +368,29 @@ fn what_cannot_go_on_is_deleted() -> anyhow::Result<()> {
         });
         second.give_back().await?;
         vandal.abort();
+        ensure!(!watcher::stays(&place.client, &name).await?);
+        Ok(())
+    })
+}
+
+/// What it remembers of what a test wrote is more than the next test would have any use for.
+#[test]
+fn a_store_that_grew_beyond_its_limit_is_not_handed_on() -> anyhow::Result<()> {
+    test(USUAL, async |place| {
+        let cluster = place.start(POOL).await?;
+        let maps: Api<ConfigMap> = Api::default_namespaced(cluster.client());
+        // One object, again and again: the store keeps what it was.
+        for number in 0..200 {
+            let letter = char::from(b'a' + u8::try_from(number % 26)?);
+            let map = json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large"},
+                "data": {"text": letter.to_string().repeat(1000 << 10)},
+            });
+            let parameters = PatchParams::apply("test").force();
+            maps.patch("large", &parameters, &Patch::Apply(map)).await?;
+        }
+        let name = cluster.name().to_owned();
+        cluster.give_back().await?;
         ensure!(!watcher::stays(&place.client, &name).await?);
         Ok(())
     })

@@ -12,7 +12,6 @@ use kube::{
 };
 use rstest::rstest;
 use serde_json::json;
-use tempfile::TempDir;
 use vcluster_harness as vcluster;
 use vcluster_harness::{
     asset::{Assets, Component, DatabaseServer},
@@ -24,6 +23,8 @@ use vcluster_harness::{
     settings::Settings,
     vcluster_test, wait,
 };
+
+use crate::stand_in::StandIn;
 
 /// In memory, as with etcd: a pod that is lost takes all objects along, and a new cluster is in its place.
 #[vcluster_test(store = "kine", fresh)]
@@ -163,20 +164,13 @@ async fn stand_in(
     distro: &'static dyn Distro,
     store: impl Into<Datastore>,
 ) -> anyhow::Result<VirtualCluster> {
-    let directory = TempDir::new()?;
     let version = cluster.version().context("no version")?;
-    let image = format!("{}-v{version}", distro.name());
-    let stand_in = assets()?.stand_in(version).await?;
-    stand_in.offer(directory.path(), &image)?;
-    let settings = Settings {
-        assets: Some(directory.path().to_owned()),
-        ..Settings::from_process()?
-    };
+    let stand_in = StandIn::of(distro, version).await?;
     let started = VirtualCluster::builder(&format!("{}-{}", cluster.name(), distro.name()))
         .owner(cluster.owner().clone())
         .distro(distro)
         .store(store)
-        .start(cluster.host(), &Assets::new(&settings, Progress::silent()))
+        .start(cluster.host(), &stand_in.assets)
         .await?;
     Ok(started)
 }

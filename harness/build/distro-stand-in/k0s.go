@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +12,10 @@ import (
 	"strings"
 )
 
-const dataDirectory = "/var/lib/k0s"
+const (
+	dataDirectory = "/var/lib/k0s"
+	runDirectory  = "/run/k0s"
+)
 
 // The flags of `k0s controller`, as documented.
 var k0sFlags = map[string]kind{
@@ -161,26 +165,54 @@ func checkCapabilities() error {
 
 // k0sStore is what k0s keeps its objects in: etcd, or a database that kine speaks to, which is a file unless
 // the configuration says where.
-func k0sStore(config *clusterConfig, user int) (store, error) {
-	directory, mode := filepath.Join(dataDirectory, "db"), os.FileMode(0o750)
+func k0sStore(config *clusterConfig, pki string, user int) (store, error) {
 	if config.Spec.Storage.Type == "etcd" {
-		directory, mode = filepath.Join(dataDirectory, "etcd"), 0o700
+		return k0sEtcd(pki, user)
 	}
+	directory := filepath.Join(dataDirectory, "db")
+	socket := filepath.Join(runDirectory, "kine", "kine.sock:2379")
+	err := errors.Join(owned(directory, 0o750, user), owned(filepath.Dir(socket), 0o755, user))
+	if err != nil {
+		return store{}, err
+	}
+	if kineConfig := config.Spec.Storage.Kine; kineConfig != nil && kineConfig.DataSource != "" {
+		return kine(kineConfig.DataSource, socket), nil
+	}
+	return kine(sqlite(directory), socket), nil
+}
+
+// k0sEtcd has an authority of its own, which may be the one of the rest.
+func k0sEtcd(pki string, user int) (store, error) {
+	directory := filepath.Join(dataDirectory, "etcd")
+	if err := owned(directory, 0o700, user); err != nil {
+		return store{}, err
+	}
+	authority, err := readAuthority(pki, "etcd/ca")
+	if err != nil {
+		return store{}, err
+	}
+	server, err := authority.server(pki, "etcd/server", "etcd-server", localHosts)
+	if err != nil {
+		return store{}, err
+	}
+	client, err := authority.client(pki, "apiserver-etcd-client", "apiserver-etcd-client", "apiserver-etcd-client")
+	if err != nil {
+		return store{}, err
+	}
+	for _, path := range []string{server.key, client.key} {
+		if err := os.Chown(path, user, -1); err != nil {
+			return store{}, err
+		}
+	}
+	return etcd(directory, filepath.Join(pki, "etcd/ca.crt"), server, client), nil
+}
+
+// owned makes a directory that belongs to the user.
+func owned(directory string, mode os.FileMode, user int) error {
 	if err := os.MkdirAll(directory, mode); err != nil {
-		return store{}, err
+		return err
 	}
-	if err := errors.Join(os.Chown(directory, user, -1), os.Chmod(directory, mode)); err != nil {
-		return store{}, err
-	}
-	kineConfig := config.Spec.Storage.Kine
-	switch {
-	case config.Spec.Storage.Type == "etcd":
-		return etcd(directory), nil
-	case kineConfig != nil && kineConfig.DataSource != "":
-		return kine(kineConfig.DataSource), nil
-	default:
-		return kine(sqlite(directory)), nil
-	}
+	return errors.Join(os.Chown(directory, user, -1), os.Chmod(directory, mode))
 }
 
 func hasMode(path string, mode os.FileMode) error {
@@ -238,21 +270,20 @@ func startK0s(config *clusterConfig, pki string, user int) error {
 	if err := kubeconfig(controllerConfig, port, ca, controller); err != nil {
 		return err
 	}
-	owned := []string{
+	private := []string{
 		filepath.Join(pki, "sa.key"), filepath.Join(pki, "ca.key"), server.key, kubelet.key,
 		controller.key, proxy.key, controllerConfig,
 	}
-	for _, path := range owned {
+	for _, path := range private {
 		if err := os.Chown(path, user, -1); err != nil {
 			return err
 		}
 	}
-	objects, err := k0sStore(config, user)
+	objects, err := k0sStore(config, pki, user)
 	if err != nil {
 		return err
 	}
 	apiserver := settings{
-		"etcd-servers":                       storeAddress,
 		"advertise-address":                  api.Address,
 		"allow-privileged":                   "true",
 		"anonymous-auth":                     "false",
@@ -304,12 +335,9 @@ func startK0s(config *clusterConfig, pki string, user int) error {
 		"terminated-pod-gc-threshold":      "12500",
 		"use-service-account-credentials":  "true",
 	}
-	for name, value := range api.ExtraArgs {
-		apiserver[name] = value
-	}
-	for name, value := range config.Spec.ControllerManager.ExtraArgs {
-		controllers[name] = value
-	}
+	maps.Copy(apiserver, objects.access)
+	maps.Copy(apiserver, api.ExtraArgs)
+	maps.Copy(controllers, config.Spec.ControllerManager.ExtraArgs)
 	upstream := parts{
 		user:          user,
 		store:         objects,

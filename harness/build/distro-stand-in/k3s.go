@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 )
@@ -125,18 +126,30 @@ func datastore(given flags) string {
 	return given.text("datastore-endpoint", os.Getenv("K3S_DATASTORE_ENDPOINT"))
 }
 
-// k3sStore is what k3s keeps its objects in: a database, etcd of its own, or a file.
-func k3sStore(given flags, directory string) (store, error) {
+// k3sStore is what k3s keeps its objects in: a database, etcd of its own, or a file. Kine has its socket in the
+// server's directory whatever is behind it.
+func k3sStore(given flags, control string, etcdAuthority *authority) (store, error) {
+	socket := filepath.Join(control, "kine.sock")
 	if endpoint := datastore(given); endpoint != "" {
-		return kine(endpoint), nil
+		return kine(endpoint, socket), nil
 	}
+	directory := filepath.Join(control, "db")
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return store{}, err
 	}
-	if given.is("cluster-init") {
-		return etcd(filepath.Join(directory, "etcd")), nil
+	if !given.is("cluster-init") {
+		return kine(sqlite(directory), socket), nil
 	}
-	return kine(sqlite(directory)), nil
+	tls := filepath.Join(control, "tls", "etcd")
+	server, err := etcdAuthority.server(tls, "server-client", "etcd-server", localHosts)
+	if err != nil {
+		return store{}, err
+	}
+	client, err := etcdAuthority.client(tls, "client", "etcd-client")
+	if err != nil {
+		return store{}, err
+	}
+	return etcd(filepath.Join(directory, "etcd"), filepath.Join(tls, "server-ca.crt"), server, client), nil
 }
 
 // checkServiceKey makes sure that tokens can be signed and verified with the one file.
@@ -191,13 +204,12 @@ func startK3s(given flags, control, service string, authorities map[string]*auth
 	if err := kubeconfig(controllerConfig, port, serverAuthority, controller); err != nil {
 		return err
 	}
-	objects, err := k3sStore(given, filepath.Join(control, "db"))
+	objects, err := k3sStore(given, control, authorities["etcd/server-ca"])
 	if err != nil {
 		return err
 	}
 	issuer := "https://kubernetes.default.svc." + domain
 	apiserver := settings{
-		"etcd-servers":                       storeAddress,
 		"cert-dir":                           filepath.Join(tls, "temporary-certs"),
 		"allow-privileged":                   "true",
 		"enable-bootstrap-token-auth":        "true",
@@ -245,6 +257,7 @@ func startK3s(given flags, control, service string, authorities map[string]*auth
 	}
 	controllers["cluster-signing-kubelet-serving-cert-file"] = serverAuthority
 	controllers["cluster-signing-kubelet-serving-key-file"] = filepath.Join(tls, "server-ca.key")
+	maps.Copy(apiserver, objects.access)
 	apiserver.override(given["kube-apiserver-arg"])
 	controllers.override(given["kube-controller-manager-arg"])
 	upstream := parts{

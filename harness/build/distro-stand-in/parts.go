@@ -55,13 +55,18 @@ func (p *parts) run() error {
 	if err := start(p.store.program, p.store.arguments, p.store.environment); err != nil {
 		return err
 	}
-	if err := start("kube-apiserver", p.apiserver, nil); err != nil {
-		return err
-	}
-	ready := make(chan error, 1)
-	go func() { ready <- p.wait() }()
+	listening, ready := make(chan error, 1), make(chan error, 1)
+	go func() { listening <- p.store.wait() }()
 	for {
 		select {
+		case err := <-listening:
+			if err != nil {
+				return err
+			}
+			if err := start("kube-apiserver", p.apiserver, nil); err != nil {
+				return err
+			}
+			go func() { ready <- p.wait() }()
 		case err := <-ready:
 			if err != nil {
 				return err

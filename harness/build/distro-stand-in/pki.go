@@ -31,6 +31,9 @@ type leaf struct {
 	certificate, key string
 }
 
+// What a store in the same pod is called by.
+var localHosts = []string{"127.0.0.1", "localhost"}
+
 // readAuthority reads `NAME.crt` and `NAME.key` and makes sure that they belong together.
 func readAuthority(directory, name string) (*authority, error) {
 	certificateFile := filepath.Join(directory, name+".crt")

@@ -14,13 +14,13 @@ use super::{
     names::new_name,
     phases::Phases,
     reset::ResetError,
-    start::{Known, pool_of, register, run},
+    start::{Known, register, run},
 };
 use crate::{
     asset::Assets,
     host::HostCluster,
     owner::Owner,
-    pool::{self, Standing},
+    pool::{self, Pool, Standing},
 };
 
 /// A process makes one at a time: tests need the processors, too.
@@ -43,7 +43,12 @@ enum Error {
 }
 
 /// Has a cluster made for whoever asks for one like this next.
-pub(super) fn make_one(options: &VirtualClusterBuilder, host: &HostCluster, assets: &Assets) {
+pub(super) fn make_one(
+    options: &VirtualClusterBuilder,
+    pool: Pool,
+    host: &HostCluster,
+    assets: &Assets,
+) {
     if IS_AT_IT.swap(true, Ordering::SeqCst) {
         return;
     }
@@ -64,7 +69,7 @@ pub(super) fn make_one(options: &VirtualClusterBuilder, host: &HostCluster, asse
     let (host, assets) = (host.clone(), assets.clone());
     let is_begun = backstage::run(move || async move {
         let name = &options.name;
-        match Box::pin(make(&options, &host, &assets)).await {
+        match Box::pin(make(&options, pool, &host, &assets)).await {
             Ok(true) => info!(cluster = name, "made ahead"),
             Ok(false) => debug!(cluster = name, "there is no room to make one ahead"),
             Err(error) => {
@@ -82,12 +87,10 @@ pub(super) fn make_one(options: &VirtualClusterBuilder, host: &HostCluster, asse
 /// Makes one and leaves it to the next test; not if there is no room for it now.
 async fn make(
     options: &VirtualClusterBuilder,
+    pool: Pool,
     host: &HostCluster,
     assets: &Assets,
 ) -> Result<bool, Error> {
-    let Some(pool) = pool_of(options) else {
-        return Ok(false);
-    };
     if let Some(room) = &options.room
         && !matches!(tokio::time::timeout(ROOM, room.enter()).await, Ok(Ok(())))
     {

@@ -86,7 +86,7 @@ impl Seat<'_> {
                         return None;
                     }
                     if make {
-                        ahead::make_one(self.options, self.host, self.assets);
+                        ahead::make_one(self.options, self.pool, self.host, self.assets);
                     }
                     let look = LOOK.min(patience.remaining());
                     stock.wait_for_change(self.client, self.key, look).await;

@@ -58,6 +58,8 @@ pub(super) struct Known {
     fixtures: Contents,
     pub(super) client: Client,
     key: PoolKey,
+    /// How it goes from test to test, if it does.
+    pool: Option<Pool>,
 }
 
 impl Known {
@@ -88,6 +90,7 @@ impl Known {
         let fixtures = fixtures.map_err(Failure::at(Step::Fixtures))?;
         let client = host.client().await.map_err(Failure::at(Step::Host))?;
         let key = key(options, version, &described, &images, &fixtures);
+        let pool = pool_of(options, &described);
         Ok(Self {
             names,
             version,
@@ -97,6 +100,7 @@ impl Known {
             fixtures,
             client,
             key,
+            pool,
         })
     }
 
@@ -188,7 +192,7 @@ pub(super) async fn start(
 ) -> Result<VirtualCluster, Failure> {
     let known = Known::of(options, host, assets).await?;
     debug!(images = known.archives.len(), "knows its images");
-    let pool = pool_of(options);
+    let pool = known.pool;
     let standing = match pool {
         Some(pool) => Some(known.standing(pool).await),
         None => None,
@@ -412,13 +416,11 @@ fn key(
     })
 }
 
-/// Only what ends with a process and is called like its namespace goes from test to test.
-pub(super) fn pool_of(options: &VirtualClusterBuilder) -> Option<Pool> {
-    let is_outside =
-        matches!(&options.store, Some(store) if store.kind() == DatastoreKind::External);
-    let can_be = options.distro.can_be_reset()
-        && !is_outside
-        && options.replicas == 1
+/// Only what can be put back, ends with a process and is called like its namespace goes from test to test.
+fn pool_of(options: &VirtualClusterBuilder, described: &ControlPlane) -> Option<Pool> {
+    let can_be = described.store.is_some()
+        && described.database.is_none()
+        && !described.is_several()
         && options.owner.process.is_some()
         && options.name == options.namespace;
     options.pool.filter(|_| can_be)
@@ -429,7 +431,10 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::distro::{ControlPlane, ControlPlaneContext, Distro, K3s, K8s};
+    use crate::{
+        distro::{ControlPlane, ControlPlaneContext, Distro, K0s, K3s, K8s},
+        owner::{Owner, Process},
+    };
 
     fn builder(replicas: u8) -> VirtualClusterBuilder {
         VirtualCluster::builder("web").replicas(replicas)
@@ -458,6 +463,52 @@ mod tests {
         check_store(&builder).unwrap();
     }
 
+    fn is_pooled(builder: VirtualClusterBuilder) -> bool {
+        let options = builder.pooled(Pool::usual(false));
+        let range = "10.96.0.0/12".parse().unwrap();
+        let described = options.describe("1.34.2".parse().unwrap(), range, &[]);
+        pool_of(&options, &described).is_some()
+    }
+
+    /// Of a process that runs.
+    fn owned(builder: VirtualClusterBuilder) -> VirtualClusterBuilder {
+        let process = Process {
+            pid: 4242,
+            start_time: 1000,
+        };
+        builder.owner(Owner {
+            process: Some(process),
+            ..Owner::standing()
+        })
+    }
+
+    #[rstest]
+    #[case::k8s(builder(1))]
+    #[case::k8s_with_kine(builder(1).store(Datastore::Kine))]
+    #[case::k3s(builder(1).distro(&K3s))]
+    #[case::k3s_with_etcd(builder(1).distro(&K3s).store(Datastore::Etcd))]
+    #[case::k0s(builder(1).distro(&K0s))]
+    #[case::k0s_with_etcd(builder(1).distro(&K0s).store(Datastore::Etcd))]
+    fn what_can_be_put_back_goes_from_test_to_test(#[case] builder: VirtualClusterBuilder) {
+        assert!(is_pooled(owned(builder)));
+    }
+
+    #[rstest]
+    #[case::of_nobody(builder(1).owner(Owner::standing()))]
+    #[case::in_a_namespace_of_another_name(owned(builder(1).namespace("other")))]
+    #[case::of_several_pods(owned(builder(3)))]
+    #[case::with_a_database_outside(owned(builder(1).store(database())))]
+    #[case::of_k3s_with_a_database_outside(owned(builder(1).distro(&K3s).store(database())))]
+    #[case::of_a_distro_that_hides_its_store(owned(builder(1).distro(&Own)))]
+    fn what_cannot_go_on_is_for_one_test(#[case] builder: VirtualClusterBuilder) {
+        assert!(!is_pooled(builder));
+    }
+
+    fn database() -> Datastore {
+        let endpoint = "postgres://me:hush@db.test/web".parse().unwrap();
+        Datastore::External(endpoint)
+    }
+
     #[derive(Debug)]
     struct Own;
 
@@ -471,7 +522,10 @@ mod tests {
             version: KubernetesVersion,
             cx: &ControlPlaneContext<'_>,
         ) -> ControlPlane {
-            K8s.control_plane(version, cx)
+            ControlPlane {
+                store: None,
+                ..K8s.control_plane(version, cx)
+            }
         }
     }
 

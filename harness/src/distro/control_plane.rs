@@ -23,6 +23,10 @@ pub struct ControlPlane {
     /// The database that it keeps its objects in, when that is outside the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<OutsideDatabase>,
+    /// How its store is reached from the syncer's container, where the program runs that saves it and puts it
+    /// back. Without a way it can be neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreAccess>,
     /// The user and group of the syncer and of every container that is not root: the syncer's relay
     /// serves its own user and root, and nobody else.
     pub user: i64,
@@ -39,6 +43,18 @@ pub struct OutsideDatabase {
     pub container: &'static str,
     /// Where it is, for messages.
     pub address: String,
+}
+
+/// How a store that serves etcd's API is reached from another container of its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreAccess {
+    /// Through etcd's port, which is open to whoever is in the pod.
+    Port,
+    /// Through etcd's port, with a certificate of the cluster's authority.
+    SecurePort,
+    /// Through a socket in one of the pod's volumes, by its path in there.
+    Socket(Volume, &'static str),
 }
 
 /// One container of a control plane.
@@ -137,9 +153,29 @@ impl ControlPlane {
             files: [(egress::FILE, egress::configuration())].into(),
             secrets: BTreeMap::new(),
             database: None,
+            store: Some(StoreAccess::Port),
             user: NOBODY,
             api_port: 6443,
             ready_path: "/readyz",
+        }
+    }
+}
+
+impl StoreAccess {
+    /// Where the store answers, as the program is told.
+    pub fn endpoint(self) -> String {
+        match self {
+            Self::Port => "http://127.0.0.1:2379".to_owned(),
+            Self::SecurePort => "https://127.0.0.1:2379".to_owned(),
+            Self::Socket(volume, path) => format!("unix:{}/{path}", volume.path()),
+        }
+    }
+
+    /// The volume in which it is.
+    pub fn volume(self) -> Option<Volume> {
+        match self {
+            Self::Port | Self::SecurePort => None,
+            Self::Socket(volume, _) => Some(volume),
         }
     }
 }
@@ -206,10 +242,15 @@ impl Volume {
 
     /// All of it where it is by custom.
     pub const fn mount(self) -> Mount {
+        self.mount_at(self.path())
+    }
+
+    /// All of it where a program looks for it.
+    pub const fn mount_at(self, path: &'static str) -> Mount {
         Mount {
             volume: self,
             file: None,
-            path: self.path(),
+            path,
         }
     }
 }

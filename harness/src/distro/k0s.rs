@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Container, ControlPlane, ControlPlaneContext, Distro, Mount, NOBODY, OutsideDatabase,
-    Privileges, Requests, Scheduling, Volume, controllers, egress,
+    Privileges, Requests, Scheduling, StoreAccess, Volume, controllers, egress,
 };
 use crate::{
     asset::Component,
@@ -28,7 +28,8 @@ const USERS: &str = "passwd";
 
 /// Puts the authorities where k0s looks for them, in files of its own: it changes their owners. With a
 /// certificate but no key it would replace the authority without a word. The names of our authorities
-/// are those with which it makes its own certificates anew at every start.
+/// are those with which it makes its own certificates anew at every start. All but the one of aggregated
+/// APIs are one, as in the rest of this project.
 ///
 /// Its configuration comes in a variable, which is read whenever the container starts, and goes on as a
 /// file that nobody else reads: it may hold the password of a database.
@@ -38,8 +39,10 @@ mkdir -p /etc/k0s
 unset CONFIGURATION
 pki=/var/lib/k0s/pki
 mkdir -p -m 0751 "$pki"
-for authority in ca front-proxy-ca; do
-  cp "/pki/$authority.crt" "/pki/$authority.key" "$pki/"
+mkdir -p -m 0711 "$pki/etcd"
+for authority in ca front-proxy-ca etcd/ca; do
+  cp "/pki/${authority#etcd/}.crt" "$pki/$authority.crt"
+  cp "/pki/${authority#etcd/}.key" "$pki/$authority.key"
   chmod 0644 "$pki/$authority.crt"
   chmod 0640 "$pki/$authority.key"
 done
@@ -102,6 +105,11 @@ impl Distro for K0s {
         cx: &ControlPlaneContext<'_>,
     ) -> ControlPlane {
         let mut control_plane = ControlPlane::of(vec![controller(cx)]);
+        control_plane.store = Some(match cx.store {
+            Some(Datastore::Etcd) => StoreAccess::SecurePort,
+            // Its kine listens there whatever is behind it.
+            _ => StoreAccess::Socket(Volume::Run, "kine.sock:2379"),
+        });
         control_plane.files.insert(USERS, users());
         let left_out = left_out(version, cx.scheduling).join(",");
         control_plane.files.insert(LEFT_OUT, left_out);
@@ -150,16 +158,16 @@ fn controller(cx: &ControlPlaneContext<'_>) -> Container {
     };
     configuration.insert("CONFIGURATION", CONFIG);
     let mut mounts = Volume::OF_API_SERVERS.to_vec();
+    let data = if matches!(cx.store, Some(Datastore::Etcd)) {
+        "/var/lib/k0s/etcd"
+    } else {
+        // The socket of its kine is for the syncer's container, too.
+        mounts.push(Volume::Run.mount_at("/run/k0s/kine"));
+        "/var/lib/k0s/db"
+    };
     mounts.extend([
         // The programs that it unpacks beside it need not be in memory twice.
-        Mount {
-            volume: Volume::Data,
-            file: None,
-            path: match cx.store {
-                Some(Datastore::Etcd) => "/var/lib/k0s/etcd",
-                _ => "/var/lib/k0s/db",
-            },
-        },
+        Volume::Data.mount_at(data),
         Mount {
             volume: Volume::Config,
             file: Some(USERS),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Container, ControlPlane, ControlPlaneContext, Distro, Privileges, Requests, Scheduling, Volume,
-    controllers, egress, store,
+    Container, ControlPlane, ControlPlaneContext, Distro, Privileges, Requests, Scheduling,
+    StoreAccess, Volume, controllers, egress, store,
 };
 use crate::{
     asset::Component,
@@ -73,6 +73,11 @@ impl Distro for K3s {
         cx: &ControlPlaneContext<'_>,
     ) -> ControlPlane {
         let mut control_plane = ControlPlane::of(vec![server(cx)]);
+        control_plane.store = Some(match cx.store {
+            Some(Datastore::Etcd) => StoreAccess::SecurePort,
+            // Its kine listens there whatever is behind it.
+            _ => StoreAccess::Socket(Volume::Data, "server/kine.sock"),
+        });
         let selection = controllers::selection(version, cx.scheduling);
         control_plane.files.insert(controllers::FILE, selection);
         if let Some(Datastore::External(endpoint)) = cx.store {

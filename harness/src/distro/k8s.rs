@@ -19,10 +19,6 @@ impl Distro for K8s {
         "k8s"
     }
 
-    fn can_be_reset(&self) -> bool {
-        true
-    }
-
     fn control_plane(
         &self,
         version: KubernetesVersion,

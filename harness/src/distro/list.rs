@@ -26,11 +26,6 @@ pub trait Distro: fmt::Debug + Send + Sync {
         &[]
     }
 
-    /// Can the store of a cluster be put back while it runs? Only one that has an address can.
-    fn can_be_reset(&self) -> bool {
-        false
-    }
-
     /// May its control plane be made of several pods?
     fn can_be_several(&self) -> bool {
         false

@@ -16,7 +16,7 @@ mod store;
 
 pub use context::{ControlPlaneContext, Replicas, Scheduling};
 pub use control_plane::{
-    Container, ControlPlane, Mount, OutsideDatabase, Privileges, Requests, Volume,
+    Container, ControlPlane, Mount, OutsideDatabase, Privileges, Requests, StoreAccess, Volume,
 };
 pub use k0s::K0s;
 pub use k3s::K3s;

@@ -165,6 +165,40 @@ fn new_lines(one: &ControlPlane, other: &ControlPlane) -> Vec<String> {
 }
 
 #[test]
+fn the_socket_of_a_store_is_in_a_volume_that_its_program_sees() {
+    for (name, control_plane) in descriptions() {
+        let access = control_plane.store.unwrap();
+        if let Some(volume) = access.volume() {
+            let mut mounts = control_plane.containers.iter().flat_map(|c| &c.mounts);
+            assert!(mounts.any(|mount| mount.volume == volume), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_store_is_reached_where_its_distro_has_it() {
+    for (distro, kind, expected) in [
+        (
+            &K8s as &dyn Distro,
+            DatastoreKind::Etcd,
+            "http://127.0.0.1:2379",
+        ),
+        (&K8s, DatastoreKind::Kine, "http://127.0.0.1:2379"),
+        (&K3s, DatastoreKind::Etcd, "https://127.0.0.1:2379"),
+        (&K3s, DatastoreKind::Kine, "unix:/data/server/kine.sock"),
+        (&K0s, DatastoreKind::Etcd, "https://127.0.0.1:2379"),
+        (
+            &K0s,
+            DatastoreKind::Kine,
+            "unix:/run/vcluster/kine.sock:2379",
+        ),
+    ] {
+        let access = distro.control_plane(version(34), &with_store(kind)).store;
+        assert_eq!(access.unwrap().endpoint(), expected, "{distro:?} {kind}");
+    }
+}
+
+#[test]
 fn a_password_is_in_no_description() {
     for (name, control_plane) in descriptions() {
         let yaml = serde_yaml_ng::to_string(&control_plane).unwrap();

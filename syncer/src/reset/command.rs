@@ -1,56 +1,93 @@
 //! The command line: run in the control plane's pod, by whoever may run programs there.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{Error, Report, etcd::Etcd, report::DIFFERS, rounds, state::State, target::Accounts};
+use super::{
+    ENDPOINT, Error, Report, Step,
+    address::Credentials,
+    etcd::Etcd,
+    report::DIFFERS,
+    rounds::{self, PutBack},
+    state::State,
+};
 
 /// What to do with the store.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Saves its state, once nothing changes any more.
+    /// Saves its state, once nothing changes any more, and says how it went in a line of JSON.
     Save(Options),
-    /// Puts it back to the saved state, and all service accounts anew.
-    Reset(Options),
-    /// Takes away what came after a reset and is in no saved state.
-    Tidy(Options),
+    /// Puts it back to the saved state, step by step: for each line of standard input, which names a step, it says
+    /// how that went.
+    PutBack(Options),
 }
 
 /// Which store and which state.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The store's address.
-    #[arg(long, default_value = "http://127.0.0.1:2379")]
+    /// The store's address: `http://…`, `https://…` or `unix:PATH`.
+    #[arg(long, env = ENDPOINT, default_value = "http://127.0.0.1:2379")]
     endpoint: String,
+    /// Who vouches for a store with certificates.
+    #[arg(long, default_value = "/pki/ca.crt")]
+    authority: PathBuf,
+    /// The certificate that such a store asks for.
+    #[arg(long, default_value = "/pki/apiserver-kubelet-client.crt")]
+    certificate: PathBuf,
+    /// Its key.
+    #[arg(long, default_value = "/pki/apiserver-kubelet-client.key")]
+    key: PathBuf,
     /// The file of the saved state.
     #[arg(long, default_value = "/run/vcluster/state")]
     state: PathBuf,
-    /// How long it may take, in seconds.
+    /// How many bytes the store may take. One that has grown beyond that is not put back.
+    #[arg(long)]
+    largest: Option<u64>,
+    /// How long it may take, or each step of it, in seconds.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
 }
 
-/// Does it, and says how it went in one line of JSON.
+/// Does it.
 ///
 /// # Errors
-/// The store or the file fails. A store that does not become what it was is no error but has an exit
-/// code of its own.
+/// The store or the file fails, or a line names no step. A store that does not become what it was is no error but
+/// has an exit code of its own.
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    let report = runtime.block_on(async {
-        match command {
-            Command::Save(options) => save(&options).await,
-            Command::Reset(options) => reset(&options, Accounts::Renewed).await,
-            Command::Tidy(options) => reset(&options, Accounts::Kept).await,
+    match command {
+        Command::Save(options) => say(&runtime.block_on(save(&options))?),
+        Command::PutBack(options) => {
+            let store = options.store()?;
+            let saved = State::read(&options.state)?;
+            let mut back = PutBack::new(&store, &saved);
+            for line in io::stdin().lines() {
+                let line = line.context("could not read which step is next")?;
+                let step = line.parse()?;
+                let report = runtime.block_on(take(&mut back, step, &store, &options))?;
+                let code = say(&report)?;
+                if !report.differences.is_empty() {
+                    return Ok(code);
+                }
+            }
+            Ok(ExitCode::SUCCESS)
         }
-    })?;
-    let line = serde_json::to_string(&report).context("could not write the report")?;
-    writeln!(std::io::stdout(), "{line}").context("could not write the report")?;
+    }
+}
+
+fn say(report: &Report) -> anyhow::Result<ExitCode> {
+    let line = serde_json::to_string(report).context("could not write the report")?;
+    writeln!(io::stdout(), "{line}").context("could not write the report")?;
     Ok(if report.differences.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -60,7 +97,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn save(options: &Options) -> Result<Report, Error> {
     let start = std::time::Instant::now();
-    let store = Etcd::new(&options.endpoint)?;
+    let store = options.store()?;
     let state = rounds::save(&store, options.limit()).await?;
     state.write(&options.state)?;
     Ok(Report {
@@ -70,17 +107,22 @@ async fn save(options: &Options) -> Result<Report, Error> {
     })
 }
 
-async fn reset(options: &Options, accounts: Accounts) -> Result<Report, Error> {
-    let store = Etcd::new(&options.endpoint)?;
-    let saved = State::read(&options.state)?;
-    match rounds::reset(&store, &saved, accounts, options.limit()).await {
+async fn take(
+    back: &mut PutBack<'_, Etcd>,
+    step: Step,
+    store: &Etcd,
+    options: &Options,
+) -> Result<Report, Error> {
+    if let Some(largest) = options.largest {
+        rounds::check_size(store, largest, options.limit()).await?;
+    }
+    match back.step(step, options.limit()).await {
         Ok(outcome) => {
             // What was renewed is what the next reset starts from.
             outcome.state.write(&options.state)?;
             Ok(outcome.report)
         }
         Err(Error::Differs { keys, .. }) => Ok(Report {
-            keys: saved.entries.len(),
             differences: keys,
             ..Report::default()
         }),
@@ -89,6 +131,15 @@ async fn reset(options: &Options, accounts: Accounts) -> Result<Report, Error> {
 }
 
 impl Options {
+    fn store(&self) -> Result<Etcd, Error> {
+        let credentials = Credentials {
+            authority: self.authority.clone(),
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+        };
+        Etcd::new(&self.endpoint, &credentials)
+    }
+
     fn limit(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }

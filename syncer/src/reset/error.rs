@@ -9,13 +9,24 @@ use super::told;
 #[non_exhaustive]
 pub enum Error {
     /// The endpoint is no address.
-    #[error("`{endpoint}` is no address of a store; expected such as http://127.0.0.1:2379")]
+    #[error(
+        "`{endpoint}` is no address of a store; expected such as http://127.0.0.1:2379 or unix:/run/kine.sock"
+    )]
     Endpoint {
         /// What was given.
         endpoint: String,
-        /// What is wrong with it.
-        source: http::uri::InvalidUri,
     },
+    /// A file that a store with certificates needs.
+    #[error("{} is of no use for a store with certificates", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// The certificates or the key that a store wants.
+    #[error("the certificates for the store cannot be used")]
+    Credentials(#[source] rustls::Error),
     /// The store refused, or was not reached.
     #[error("could not {action} the store at {endpoint}")]
     Store {
@@ -37,6 +48,14 @@ pub enum Error {
     Silent {
         /// The time it had.
         limit: Duration,
+    },
+    /// The store takes more than it is worth.
+    #[error("the store has grown to {} MB, and those of more than {} MB are not put back", size >> 20, largest >> 20)]
+    Grown {
+        /// How many bytes it takes.
+        size: u64,
+        /// How many it may take.
+        largest: u64,
     },
     /// The store did not come to rest, so there is no state to save.
     #[error("the store did not come to rest within {:.1} s; still changing: {}", limit.as_secs_f64(), told(keys))]

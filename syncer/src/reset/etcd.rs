@@ -1,19 +1,16 @@
 //! A store that speaks etcd's API: etcd itself, or kine in front of a database. Kine takes only what
 //! API servers send, so that is all that is sent.
 
-use http::{Uri, uri::PathAndQuery};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use tonic::{Request, body::Body, client::Grpc};
+use http::uri::PathAndQuery;
+use tonic::{Request, client::Grpc};
 use tonic_prost::ProstCodec;
 
 use super::{
     Error,
+    address::{Address, Channel, Credentials},
     message::{
         Compare, Comparison, DeleteRangeRequest, KeyValue, Operation, PutRequest, RangeRequest,
-        RangeResponse, RequestOp, Target, TxnRequest, TxnResponse,
+        RangeResponse, RequestOp, StatusRequest, StatusResponse, Target, TxnRequest, TxnResponse,
     },
     store::{Entry, Reading, Store, Write, Written},
 };
@@ -28,28 +25,24 @@ const PAGE: i64 = 500;
 const LARGEST: usize = 1 << 30;
 
 const RANGE: PathAndQuery = PathAndQuery::from_static("/etcdserverpb.KV/Range");
+const STATUS: PathAndQuery = PathAndQuery::from_static("/etcdserverpb.Maintenance/Status");
 const TXN: PathAndQuery = PathAndQuery::from_static("/etcdserverpb.KV/Txn");
 
-/// A store at an address of this machine, without encryption.
+/// A store in this pod.
 #[derive(Debug, Clone)]
 pub(super) struct Etcd {
     endpoint: String,
-    client: Grpc<Client<HttpConnector, Body>>,
+    client: Grpc<Channel>,
 }
 
 impl Etcd {
-    /// Connects with the first request.
-    pub(super) fn new(endpoint: &str) -> Result<Self, Error> {
-        let origin: Uri = endpoint.parse().map_err(|source| Error::Endpoint {
-            endpoint: endpoint.to_owned(),
-            source,
-        })?;
-        let client = Client::builder(TokioExecutor::new())
-            .http2_only(true)
-            .build_http();
+    /// Connects with the first request. The credentials are for a store that wants them.
+    pub(super) fn new(endpoint: &str, credentials: &Credentials) -> Result<Self, Error> {
+        let address = Address::read(endpoint)?;
+        let client = Grpc::with_origin(address.channel(credentials)?, address.origin());
         Ok(Self {
             endpoint: endpoint.to_owned(),
-            client: Grpc::with_origin(client, origin).max_decoding_message_size(LARGEST),
+            client: client.max_decoding_message_size(LARGEST),
         })
     }
 
@@ -81,6 +74,11 @@ impl Etcd {
 }
 
 impl Store for Etcd {
+    async fn size(&self) -> Result<u64, Error> {
+        let status: StatusResponse = self.unary("read", StatusRequest {}, STATUS).await?;
+        Ok(status.size.unsigned_abs())
+    }
+
     async fn read(&self) -> Result<Reading, Error> {
         let mut reading = Reading::default();
         let mut key = PREFIX.to_vec();

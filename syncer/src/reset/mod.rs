@@ -3,6 +3,8 @@
 //! was not read before.
 
 #[cfg(feature = "program")]
+mod address;
+#[cfg(feature = "program")]
 pub mod command;
 #[cfg(feature = "program")]
 mod error;
@@ -23,6 +25,7 @@ mod rounds;
 mod rule;
 #[cfg(feature = "program")]
 mod state;
+mod step;
 #[cfg(feature = "program")]
 mod store;
 #[cfg(feature = "program")]
@@ -33,3 +36,7 @@ mod tests;
 #[cfg(feature = "program")]
 pub use error::Error;
 pub use report::{DIFFERS, Report, told};
+pub use step::{Step, UnknownStep};
+
+/// The variable of the program's container that says where its store is.
+pub const ENDPOINT: &str = "VCLUSTER_STORE_ENDPOINT";

@@ -13,8 +13,9 @@ use super::{
     plan::{Beginning, Plan, plan, turn},
     rule::{Product, Rule, rule},
     state::State,
+    step::Step,
     store::{Reading, Store, Write, Written},
-    target::{Accounts, Target},
+    target::Target,
 };
 
 /// How many keys that differ are logged.
@@ -55,7 +56,30 @@ pub(super) async fn save(store: &impl Store, limit: Duration) -> Result<State, E
     }
 }
 
-/// What a reset led to.
+/// Refuses a store that takes more than it may: what a tenant wrote into it goes, and what it remembers of
+/// that does not.
+pub(super) async fn check_size(
+    store: &impl Store,
+    largest: u64,
+    limit: Duration,
+) -> Result<(), Error> {
+    let size = within(Instant::now() + limit, limit, store.size()).await?;
+    if size > largest {
+        return Err(Error::Grown { size, largest });
+    }
+    Ok(())
+}
+
+/// A store on its way back to a saved state.
+pub(super) struct PutBack<'a, S> {
+    store: &'a S,
+    keys: usize,
+    target: Target,
+    /// Of the first step. What came later may be the controllers' answer, whichever step finds it.
+    beginning: Option<Beginning>,
+}
+
+/// What a step led to.
 #[derive(Debug)]
 pub(super) struct Outcome {
     /// The state as it is now, with all that was renewed.
@@ -63,59 +87,69 @@ pub(super) struct Outcome {
     pub(super) report: Report,
 }
 
-/// Puts a store back until two readings in a row agree with the saved state.
-pub(super) async fn reset(
-    store: &impl Store,
-    saved: &State,
-    accounts: Accounts,
-    limit: Duration,
-) -> Result<Outcome, Error> {
-    let start = Instant::now();
-    let deadline = start + limit;
-    let mut report = Report {
-        keys: saved.entries.len(),
-        ..Report::default()
-    };
-    let mut target = Target::new(saved, accounts, new_uid);
-    let mut beginning = None;
-    let mut has_agreed = false;
-    let mut patience = PATIENCE;
-    loop {
-        let reading = read(store, deadline, limit).await?;
-        report.readings += 1;
-        let beginning = *beginning.get_or_insert_with(|| Beginning::of(&reading));
-        target.follow(&reading, beginning, new_uid);
-        let todo = plan(target.state(), &reading, beginning);
-        debug!(
-            step = "reset",
-            writes = todo.writes.len(),
-            missing = ?todo.missing,
-            first = ?todo.differences().iter().take(SHOWN).collect::<Vec<_>>(),
-            "compared"
-        );
-        if todo.is_empty() {
-            if has_agreed {
-                report.milliseconds = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-                let state = State::of(reading);
-                return Ok(Outcome { state, report });
+impl<'a, S: Store> PutBack<'a, S> {
+    pub(super) fn new(store: &'a S, saved: &State) -> Self {
+        Self {
+            store,
+            keys: saved.entries.len(),
+            target: Target::new(saved, new_uid),
+            beginning: None,
+        }
+    }
+
+    /// Reads, writes and reads again until as many readings in a row agree with the saved state as the step asks for.
+    pub(super) async fn step(&mut self, step: Step, limit: Duration) -> Result<Outcome, Error> {
+        let start = Instant::now();
+        let deadline = start + limit;
+        let mut report = Report {
+            keys: self.keys,
+            ..Report::default()
+        };
+        let mut agreed = 0;
+        let mut patience = PATIENCE;
+        loop {
+            let reading = read(self.store, deadline, limit).await?;
+            report.readings += 1;
+            let todo = self.compare(&reading);
+            debug!(
+                step = step.name(),
+                elapsed = ?start.elapsed(),
+                writes = todo.writes.len(),
+                missing = ?todo.missing,
+                first = ?todo.differences().iter().take(SHOWN).collect::<Vec<_>>(),
+                "compared"
+            );
+            if todo.is_empty() {
+                agreed += 1;
+                if agreed == step.agreements() {
+                    report.milliseconds =
+                        start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+                    let state = State::of(reading);
+                    return Ok(Outcome { state, report });
+                }
+                sleep(ANSWER).await;
+                continue;
             }
-            has_agreed = true;
-            sleep(ANSWER).await;
-            continue;
+            agreed = 0;
+            if Instant::now() >= deadline {
+                let keys = todo.differences();
+                return Err(Error::Differs { limit, keys });
+            }
+            // Who makes things again for some reason of the host's is not to be chased.
+            if todo.writes.is_empty() || report.readings > CHASES {
+                sleep(patience).await;
+                patience = (patience * 3 / 2).min(LONGEST);
+            }
+            if !todo.writes.is_empty() {
+                carry_out(self.store, &todo, &mut report, deadline, limit).await?;
+            }
         }
-        has_agreed = false;
-        if Instant::now() >= deadline {
-            let keys = todo.differences();
-            return Err(Error::Differs { limit, keys });
-        }
-        // Who makes things again for some reason of the host's is not to be chased.
-        if todo.writes.is_empty() || report.readings > CHASES {
-            sleep(patience).await;
-            patience = (patience * 3 / 2).min(LONGEST);
-        }
-        if !todo.writes.is_empty() {
-            carry_out(store, &todo, &mut report, deadline, limit).await?;
-        }
+    }
+
+    fn compare(&mut self, reading: &Reading) -> Plan {
+        let beginning = *self.beginning.get_or_insert_with(|| Beginning::of(reading));
+        self.target.follow(reading, beginning, new_uid);
+        plan(self.target.state(), reading, beginning)
     }
 }
 

@@ -45,6 +45,9 @@ pub(super) enum Written {
 
 /// Where an API server keeps what it knows.
 pub(super) trait Store {
+    /// How many bytes it takes, with all that it remembers of before.
+    async fn size(&self) -> Result<u64, Error>;
+
     /// Reads all of it.
     async fn read(&self) -> Result<Reading, Error>;
 

@@ -12,15 +12,6 @@ use super::{
     store::{Entry, Reading},
 };
 
-/// What becomes of the service accounts that were there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accounts {
-    /// They get another uid, which ends their tokens.
-    Renewed,
-    /// They stay.
-    Kept,
-}
-
 /// The goal of one reset.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
@@ -30,22 +21,16 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// `new_uid` gives uids that nobody had before.
-    pub(super) fn new(
-        saved: &State,
-        accounts: Accounts,
-        mut new_uid: impl FnMut() -> String,
-    ) -> Self {
+    /// The service accounts get another uid, which ends their tokens. `new_uid` gives uids that nobody had before.
+    pub(super) fn new(saved: &State, mut new_uid: impl FnMut() -> String) -> Self {
         let mut target = Self {
             state: saved.clone(),
             living: HashSet::new(),
         };
         let ours = target.uids();
-        if accounts == Accounts::Renewed {
-            let accounts = ours.iter().filter(|(key, _)| rule(key) == Rule::Renewed);
-            let renamed = accounts.map(|(_, uid)| (uid.clone(), new_uid())).collect();
-            target.rename(&renamed);
-        }
+        let accounts = ours.iter().filter(|(key, _)| rule(key) == Rule::Renewed);
+        let renamed = accounts.map(|(_, uid)| (uid.clone(), new_uid())).collect();
+        target.rename(&renamed);
         target.living = ours.into_values().collect();
         target
     }
@@ -186,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_lives_keeps_its_uid_and_accounts_do_not() {
-        let mut target = Target::new(&saved(), Accounts::Renewed, counting(100));
+        let mut target = Target::new(&saved(), counting(100));
         follow(&mut target, &reading(&saved()), 200);
         assert_eq!(read(&target, OWNER).uid, uid(1));
         assert_eq!(read(&target, OWNED).uid, uid(2));
@@ -195,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_dead_get_another_uid_and_who_is_theirs_knows_it() {
-        let mut target = Target::new(&saved(), Accounts::Kept, counting(100));
+        let mut target = Target::new(&saved(), counting(100));
         let mut now = reading(&saved());
         now.entries.remove(OWNER);
         follow(&mut target, &now, 200);
@@ -207,7 +192,7 @@ mod tests {
 
     #[test]
     fn who_was_put_back_and_died_again_gets_yet_another_one() {
-        let mut target = Target::new(&saved(), Accounts::Kept, counting(100));
+        let mut target = Target::new(&saved(), counting(100));
         let mut without = reading(&saved());
         without.entries.remove(OWNER);
         follow(&mut target, &without, 200);
@@ -223,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_its_owner_made_again_is_taken_as_it_is() {
-        let mut target = Target::new(&saved(), Accounts::Kept, counting(100));
+        let mut target = Target::new(&saved(), counting(100));
         let mut now = reading(&saved());
         let made = now.entries.get_mut(OWNED).unwrap();
         made.value = object::with_uid(&made.value, &uid(2), &uid(50));

@@ -14,6 +14,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{ConfigMap, Namespace, Node, Pod, Secret, Service, ServiceAccount},
+    rbac::v1::{ClusterRole, ClusterRoleBinding},
 };
 use kube::{
     Api, Client, Config, ResourceExt as _,
@@ -93,7 +94,7 @@ fn differences(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>
 }
 
 /// Creates an object of any kind.
-async fn make(client: &Client, object: Value) -> anyhow::Result<()> {
+pub(crate) async fn make(client: &Client, object: Value) -> anyhow::Result<()> {
     let object: DynamicObject = serde_json::from_value(object)?;
     let types = object.types.clone().unwrap_or_else(|| TypeMeta {
         api_version: "v1".to_owned(),
@@ -250,6 +251,12 @@ async fn vandalism(client: &Client) -> anyhow::Result<()> {
         .await?;
     Api::<ServiceAccount>::default_namespaced(client.clone())
         .delete("default", &at_once)
+        .await?;
+    Api::<ClusterRole>::all(client.clone())
+        .delete("cluster-admin", &at_once)
+        .await?;
+    Api::<ClusterRoleBinding>::all(client.clone())
+        .delete_collection(&at_once, &ListParams::default())
         .await?;
     make(
         client,
@@ -427,6 +434,18 @@ async fn five_hundred_objects_are_gone_in_a_moment(
     cluster: VirtualCluster,
     client: Client,
 ) -> anyhow::Result<()> {
+    five_hundred_objects_go(&cluster, client).await
+}
+
+#[vcluster_test(store = "kine")]
+async fn five_hundred_objects_are_gone_from_kine(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    five_hundred_objects_go(&cluster, client).await
+}
+
+async fn five_hundred_objects_go(cluster: &VirtualCluster, client: Client) -> anyhow::Result<()> {
     cluster.save_state().await?;
     let maps: Api<ConfigMap> = Api::default_namespaced(client);
     for number in 0..500 {

@@ -21,6 +21,8 @@ use k8s_openapi::{
     },
 };
 
+use vcluster_syncer::reset;
+
 use super::{
     config::SYNC_FILE,
     several::{affinity, claim, probe},
@@ -28,7 +30,7 @@ use super::{
 use crate::{
     asset::Component,
     cluster::names::{CONTROL_PLANE, Names},
-    distro::{self, ControlPlane, Mount, Privileges, Requests, Volume},
+    distro::{self, ControlPlane, Mount, Privileges, Requests, StoreAccess, Volume},
 };
 
 /// The references under which the host has the images.
@@ -89,7 +91,7 @@ fn pod(names: &Names, control_plane: &ControlPlane, images: &Images) -> PodSpec 
         .iter()
         .map(|container| described(names, control_plane, container, images))
         .collect();
-    containers.push(syncer(images));
+    containers.push(syncer(control_plane, images));
     PodSpec {
         containers,
         service_account_name: Some(names.syncer()),
@@ -175,12 +177,20 @@ fn described(
     }
 }
 
-fn syncer(images: &Images) -> Container {
+fn syncer(control_plane: &ControlPlane, images: &Images) -> Container {
     let config = format!("{}/{SYNC_FILE}", Volume::Config.path());
-    let mut mounts: Vec<_> = [Volume::Pki, Volume::Config, Volume::Run]
+    let volumes = [Volume::Pki, Volume::Config, Volume::Run];
+    let mut mounts: Vec<_> = volumes
         .iter()
         .map(|volume| mount(&volume.mount()))
         .collect();
+    let of_store = control_plane.store.and_then(StoreAccess::volume);
+    if let Some(volume) = of_store.filter(|volume| !volumes.contains(volume)) {
+        mounts.push(VolumeMount {
+            read_only: Some(true),
+            ..mount(&volume.mount())
+        });
+    }
     mounts.push(VolumeMount {
         name: HOST_ACCESS.to_owned(),
         mount_path: HOST_ACCESS_PATH.to_owned(),
@@ -190,6 +200,13 @@ fn syncer(images: &Images) -> Container {
     Container {
         // The image's entry point is the program.
         args: Some(vec!["run".to_owned(), "--config".to_owned(), config]),
+        env: control_plane.store.map(|store| {
+            vec![EnvVar {
+                name: reset::ENDPOINT.to_owned(),
+                value: Some(store.endpoint()),
+                ..EnvVar::default()
+            }]
+        }),
         ports: Some(vec![ContainerPort {
             name: Some("health".to_owned()),
             container_port: SYNCER_HEALTH_PORT,

@@ -172,6 +172,28 @@ fn every_mount_has_its_volume() {
     }
 }
 
+/// Of k0s it is in a volume that the syncer sees anyway.
+#[test]
+fn the_syncer_sees_the_socket_of_a_store() {
+    let names = names();
+    let cx = ControlPlaneContext::of(names.replicas(1));
+    for (distro, path) in [
+        (&distro::K3s as &dyn distro::Distro, "/data"),
+        (&distro::K0s, "/run/vcluster"),
+    ] {
+        let described = distro.control_plane("1.34.2".parse().unwrap(), &cx);
+        let set = stateful_set(&names, &described, &images()).spec.unwrap();
+        let mut containers = set.template.spec.unwrap().containers;
+        let syncer = containers.pop().unwrap();
+        let endpoint = syncer.env.unwrap().pop().unwrap().value.unwrap();
+        assert!(endpoint.starts_with(&format!("unix:{path}/")), "{endpoint}");
+        let mounts = syncer.volume_mounts.unwrap().into_iter();
+        let paths: Vec<_> = mounts.map(|mount| mount.mount_path).collect();
+        let seen = paths.iter().filter(|seen| *seen == path);
+        assert_eq!(seen.count(), 1, "{paths:?}");
+    }
+}
+
 #[test]
 fn only_the_syncer_gets_at_the_host() {
     let set = stateful_set(&names(), &control_plane(), &images())

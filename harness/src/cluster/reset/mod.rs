@@ -2,6 +2,7 @@
 //! then what it had on the host. The cluster stays up all the while.
 
 mod error;
+mod process;
 mod program;
 mod remains;
 mod tokens;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::{Api, Client};
 use tracing::info;
-use vcluster_syncer::reset::Report;
+use vcluster_syncer::reset::{Report, Step};
 
 pub use error::ResetError;
 use error::request;
@@ -123,13 +124,15 @@ impl Sides<'_> {
     /// Saves the state once the cluster has come to rest.
     pub(super) async fn save(&self, deadline: Deadline) -> Result<Report, ResetError> {
         self.dns_is_back(deadline).await?;
-        self.program().run("save", deadline).await
+        self.program().save(deadline).await
     }
 
     /// Puts the store back, then waits for the host's side, and then takes away what came meanwhile.
     pub(super) async fn put_back(&self, deadline: Deadline) -> Result<Reset, ResetError> {
         let started = Instant::now();
-        let store = self.program().run("reset", deadline).await?;
+        let program = self.program();
+        let mut program = program.put_back(deadline).await?;
+        let store = program.step(Step::Reset, deadline).await?;
         let store_took = started.elapsed();
         let remains = Remains {
             on_host: self.on_host,
@@ -142,8 +145,11 @@ impl Sides<'_> {
             Box::pin(tokens::renew(self.on_host, self.names, deadline)),
             Box::pin(self.dns_is_back(deadline)),
         )?;
-        // Also compares once more: whoever answered to the reset has done so by now.
-        let late = self.program().run("tidy", deadline).await?;
+        // Also compares once more, and again: whoever answered to the reset has done so by now.
+        let late = program.step(Step::Tidy, deadline).await?;
+        if late.written + late.deleted > 0 {
+            Box::pin(remains.wait_until_gone(deadline)).await?;
+        }
         let reset = Reset {
             store,
             late,
@@ -187,6 +193,14 @@ impl StateFile {
         match self {
             Self::OfTest => "/run/vcluster/state",
             Self::OfPool => "/run/vcluster/state-of-pool",
+        }
+    }
+
+    /// What a store is only put back under: one that a test has filled is of memory that the next has no use for.
+    fn conditions(self) -> &'static [&'static str] {
+        match self {
+            Self::OfTest => &[],
+            Self::OfPool => &["--largest", "134217728"],
         }
     }
 }

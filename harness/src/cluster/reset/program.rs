@@ -2,18 +2,16 @@
 //! So no port is open for it, and who may use it is a question of the host's rights.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api, Client,
-    api::{AttachParams, AttachedProcess},
-};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use vcluster_syncer::reset::Report;
+use kube::{Api, Client, api::AttachParams};
+use vcluster_syncer::reset::{Report, Step};
 
-use super::{ResetError, StateFile};
+use super::{ResetError, StateFile, process::Process};
 use crate::{cluster::names::Names, deadline::Deadline};
 
 const CONTAINER: &str = "syncer";
 const PROGRAM: &str = "/usr/local/bin/vcluster-syncer";
+const SAVE: &str = "save";
+const PUT_BACK: &str = "put-back";
 
 /// The program in one cluster's pod.
 #[derive(Debug)]
@@ -23,10 +21,10 @@ pub(super) struct Program {
     file: StateFile,
 }
 
-/// What the program said.
-struct Said {
-    output: String,
-    errors: String,
+/// The program that puts a store back, while it runs.
+pub(super) struct PutBack<'a> {
+    program: &'a Program,
+    process: Process,
 }
 
 impl Program {
@@ -38,41 +36,60 @@ impl Program {
         }
     }
 
-    /// Runs one of its commands to the end.
-    pub(super) async fn run(
+    /// Saves the state.
+    pub(super) async fn save(&self, deadline: Deadline) -> Result<Report, ResetError> {
+        let mut process = self.start(SAVE, deadline).await?;
+        self.report(&mut process, SAVE, deadline).await
+    }
+
+    /// Starts what puts the store back. It does nothing until it is told the first step.
+    pub(super) async fn put_back(&self, deadline: Deadline) -> Result<PutBack<'_>, ResetError> {
+        Ok(PutBack {
+            program: self,
+            process: self.start(PUT_BACK, deadline).await?,
+        })
+    }
+
+    async fn start(
         &self,
         command: &'static str,
         deadline: Deadline,
-    ) -> Result<Report, ResetError> {
+    ) -> Result<Process, ResetError> {
         // The program gives up first, since it can say why.
         let seconds = deadline.remaining().as_secs().saturating_sub(2).max(1);
         let seconds = seconds.to_string();
         let limit = ["--seconds", &seconds];
         let line = [PROGRAM, "store", command, "--state", self.file.path()];
-        let line = line.into_iter().chain(limit);
-        let parameters = AttachParams::default().container(CONTAINER);
+        let conditions = self.file.conditions().iter().copied();
+        let line = line.into_iter().chain(limit).chain(conditions);
+        let parameters = AttachParams::default().container(CONTAINER).stdin(true);
         let started = self.pods.exec(&self.pod, line, &parameters);
-        let ended = tokio::time::timeout_at(deadline.instant(), async {
-            let process = started.await.map_err(|source| ResetError::Run {
+        let attached = tokio::time::timeout_at(deadline.instant(), started)
+            .await
+            .map_err(|_| self.silent(command, deadline))?
+            .map_err(|source| ResetError::Run {
                 command,
                 pod: self.pod.clone(),
                 source,
             })?;
-            Ok(listen(process).await)
-        });
-        let said = ended.await.unwrap_or_else(|_| {
-            Err(ResetError::Silent {
-                command,
-                pod: self.pod.clone(),
-                limit: deadline.limit(),
-            })
-        })?;
-        let report: Report =
-            serde_json::from_str(&said.output).map_err(|_| ResetError::Failed {
-                command,
-                pod: self.pod.clone(),
-                message: said.reason(),
-            })?;
+        Ok(Process::attached(attached))
+    }
+
+    async fn report(
+        &self,
+        process: &mut Process,
+        command: &'static str,
+        deadline: Deadline,
+    ) -> Result<Report, ResetError> {
+        let answer = tokio::time::timeout_at(deadline.instant(), process.answer()).await;
+        let answer = answer.map_err(|_| self.silent(command, deadline))?;
+        let failed = |message| ResetError::Failed {
+            command,
+            pod: self.pod.clone(),
+            message,
+        };
+        let line = answer.map_err(failed)?;
+        let report: Report = serde_json::from_str(&line).map_err(|_| failed(line))?;
         if report.differences.is_empty() {
             Ok(report)
         } else {
@@ -81,47 +98,26 @@ impl Program {
             })
         }
     }
-}
 
-impl Said {
-    /// A program that ends well says a report; one that does not says why in its last line.
-    fn reason(&self) -> String {
-        let last = |text: &str| text.trim().lines().next_back().map(str::to_owned);
-        last(&self.errors)
-            .or_else(|| last(&self.output))
-            .unwrap_or_else(|| "it said nothing".to_owned())
+    fn silent(&self, command: &'static str, deadline: Deadline) -> ResetError {
+        ResetError::Silent {
+            command,
+            pod: self.pod.clone(),
+            limit: deadline.limit(),
+        }
     }
 }
 
-async fn listen(mut process: AttachedProcess) -> Said {
-    let (output, errors) = (process.stdout(), process.stderr());
-    let (output, errors) = tokio::join!(text(output), text(errors));
-    Said { output, errors }
-}
-
-/// What there is until the stream ends or breaks; a report that is cut off is none.
-async fn text(stream: Option<impl AsyncRead + Unpin>) -> String {
-    let mut bytes = Vec::new();
-    if let Some(mut stream) = stream
-        && let Err(error) = stream.read_to_end(&mut bytes).await
-    {
-        tracing::debug!(%error, "the program's words are cut off");
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_reason_is_the_last_line_that_was_said() {
-        let said = |output: &str, errors: &str| Said {
-            output: output.to_owned(),
-            errors: errors.to_owned(),
-        };
-        assert_eq!(said("", "INFO a\nERROR b\n").reason(), "ERROR b");
-        assert_eq!(said("half", "").reason(), "half");
-        assert_eq!(said("", "").reason(), "it said nothing");
+impl PutBack<'_> {
+    /// Takes a step.
+    pub(super) async fn step(
+        &mut self,
+        step: Step,
+        deadline: Deadline,
+    ) -> Result<Report, ResetError> {
+        self.process.tell(step.name()).await;
+        self.program
+            .report(&mut self.process, step.name(), deadline)
+            .await
     }
 }

@@ -1,7 +1,11 @@
 //! The pool on a host that only knows namespaces: who gets what waits, and what does not wait for ever.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
+use futures::{StreamExt as _, stream};
+use http::{Request, Response};
+use http_body_util::StreamBody;
+use hyper::body::{Bytes, Frame};
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::{
@@ -177,4 +181,33 @@ fn there_is_one_keeper() {
         }
         assert_eq!(host.namespaces(), ["vc-1"]);
     });
+}
+
+/// A host that tells whoever watches of one change, or of none, and goes on listening.
+fn watched(change: Option<&'static str>) -> kube::Client {
+    let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+        let asked = request.uri().query().unwrap_or_default();
+        assert!(asked.contains("watch=true"), "{asked}");
+        let told = change.map(|change| Ok::<_, Infallible>(Frame::data(Bytes::from(change))));
+        let body = StreamBody::new(stream::iter(told).chain(stream::pending()));
+        async move { Ok::<_, Infallible>(Response::new(body)) }
+    });
+    kube::Client::new(service, "default")
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_of_a_change_and_else_looks_again_in_time() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    const CHANGE: &str = concat!(
+        r#"{"type": "MODIFIED", "object": {"apiVersion": "meta.k8s.io/v1", "#,
+        r#""kind": "PartialObjectMetadata", "metadata": {"name": "vc-1"}}}"#,
+        "\n"
+    );
+    let key = key_with("");
+    for (change, is_soon) in [(Some(CHANGE), true), (None, false)] {
+        let began = tokio::time::Instant::now();
+        let stock = Stock::default();
+        stock.wait_for_change(&watched(change), &key, LIMIT).await;
+        assert_eq!(began.elapsed() < LIMIT, is_soon, "{change:?}");
+    }
 }

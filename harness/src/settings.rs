@@ -8,7 +8,13 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     deadline::Deadline,
     pool::{Pool, Since},
+    version::VersionRequest,
 };
+
+/// The Kubernetes of the shared host, unless told otherwise. Virtual clusters on it may have any version.
+///
+/// 1.34 is the newest whose kubelet also runs on machines with cgroup v1 without being told to.
+pub const HOST_VERSION: VersionRequest = VersionRequest::Minor(1, 34);
 
 /// Where settings come from.
 pub trait Environment {
@@ -74,6 +80,9 @@ pub struct Settings {
     pub keep: Option<Keep>,
     /// `VCLUSTER_TEST_HOST`: `auto`, `kind:NAME` or `kubeconfig:PATH[#CONTEXT]`.
     pub host: HostChoice,
+    /// `VCLUSTER_TEST_HOST_VERSION`: the Kubernetes of a kind host of this machine, such as `1.33`. Hosts of several
+    /// versions stand side by side.
+    pub host_version: VersionRequest,
     /// `VCLUSTER_TEST_OFFLINE=1`: never ask a registry, never build.
     pub offline: bool,
     /// `VCLUSTER_TEST_ASSETS`: a directory of images and binaries that comes before every other source.
@@ -162,6 +171,13 @@ impl Settings {
                 host_choice,
             )?
             .unwrap_or_default(),
+            host_version: parse(
+                env,
+                "VCLUSTER_TEST_HOST_VERSION",
+                "1.34, 1.34.2, latest, latest-1 or oldest",
+                |text| text.parse().ok(),
+            )?
+            .unwrap_or(HOST_VERSION),
             offline: flag(env, "VCLUSTER_TEST_OFFLINE")?.unwrap_or(false),
             assets: env.get("VCLUSTER_TEST_ASSETS").map(PathBuf::from),
             mirror: env.get("VCLUSTER_TEST_MIRROR"),
@@ -312,6 +328,7 @@ mod tests {
         let settings = Settings::from_environment(&[("HOME", "/home/ada")]).unwrap();
         assert_eq!(settings.keep, None);
         assert_eq!(settings.host, HostChoice::Auto);
+        assert_eq!(settings.host_version, HOST_VERSION);
         assert_eq!(
             settings.cache,
             PathBuf::from("/home/ada/.cache/vcluster-test")
@@ -332,6 +349,7 @@ mod tests {
     #[rstest]
     #[case::keep("VCLUSTER_TEST_KEEP", "sometimes")]
     #[case::host("VCLUSTER_TEST_HOST", "kind:")]
+    #[case::host_version("VCLUSTER_TEST_HOST_VERSION", "newest")]
     #[case::flag("VCLUSTER_TEST_OFFLINE", "maybe")]
     #[case::pool("VCLUSTER_TEST_POOL", "-1")]
     #[case::duration("VCLUSTER_TEST_START_TIMEOUT", "soon")]

@@ -122,7 +122,7 @@ pub(crate) async fn with_own_host(
     };
     let progress = Progress::lines();
     let assets = Assets::new(&settings, progress.clone());
-    let version = assets.resolve(host::HOST_VERSION).await?;
+    let version = assets.resolve(settings.host_version).await?;
     let own = OwnHost {
         image: assets.node_image(version).await?.reference,
         engine,

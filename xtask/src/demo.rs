@@ -29,7 +29,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     story.tell("a Docker engine is there");
 
     let assets = Assets::new(settings, progress.clone());
-    let prefetched = setup::prepare_images(&assets).await?;
+    let prefetched = setup::prepare_images(settings, &assets).await?;
     story.tell(&format!("the images are there: {}", sources(&prefetched)));
 
     let host = host::shared(settings, &assets, &progress).await?;

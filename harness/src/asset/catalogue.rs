@@ -16,7 +16,7 @@ pub struct Catalogue {
     kubernetes: Vec<Release>,
 }
 
-/// A component that is the same for every Kubernetes version.
+/// A component that control planes of every Kubernetes version share.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Pinned {
@@ -26,6 +26,9 @@ pub(crate) struct Pinned {
     pub(crate) image: Option<String>,
     /// The checksum of the Go module it is built from.
     pub(crate) module_sum: Option<String>,
+    /// The versions that only nodes run, as their kubeadm asks for them, each with its checksum.
+    #[serde(default)]
+    pub(crate) on_nodes: BTreeMap<String, String>,
 }
 
 /// A Kubernetes version and what goes with it.

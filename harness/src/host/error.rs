@@ -232,6 +232,19 @@ pub enum Error {
         /// The command that opts in.
         command: String,
     },
+    /// A cluster somebody else runs has too old an API.
+    #[error(
+        "host {host} runs Kubernetes {version}, whose API server does not yet apply objects for its clients; \
+         virtual clusters of every version live on {oldest} and newer"
+    )]
+    TooOld {
+        /// The host.
+        host: String,
+        /// What it says that it is.
+        version: String,
+        /// The oldest minor that will do.
+        oldest: String,
+    },
     /// A host that cannot be given images lacks one.
     #[error(
         "image {image} exists on this machine only and cannot be loaded into host {host}: push it to \

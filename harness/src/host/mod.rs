@@ -23,4 +23,4 @@ pub use crypto::install_provider;
 pub use error::Error;
 pub use existing::OPT_IN;
 pub use shape::shared_name;
-pub use shared::{HOST_VERSION, shared, shared_with_nodes};
+pub use shared::{shared, shared_with_nodes};

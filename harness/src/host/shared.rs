@@ -16,13 +16,7 @@ use crate::{
     engine::Engine,
     progress::{Progress, Step},
     settings::{HostChoice, Settings},
-    version::VersionRequest,
 };
-
-/// The Kubernetes of the shared host. Virtual clusters on it may have any version.
-///
-/// 1.34 is the newest whose kubelet also runs on machines with cgroup v1 without being told to.
-pub const HOST_VERSION: VersionRequest = VersionRequest::Minor(1, 34);
 
 /// How long another process may take to make the host, its image included.
 const TURN: Duration = Duration::from_hours(2);
@@ -72,7 +66,7 @@ async fn find_or_make(
     if let HostChoice::Kubeconfig { path, context } = &settings.host {
         return existing::open(path, context.as_deref()).await;
     }
-    let resolved = assets.resolve(HOST_VERSION).await;
+    let resolved = assets.resolve(settings.host_version).await;
     let version = resolved.map_err(unavailable("vcluster-test"))?;
     let name = shape::name(&settings.host, version, nodes);
     // First of all: from here on nobody deletes it because it is idle.

@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyh
     let progress = Progress::detect();
     setup::prepare_machine(settings, &progress).await?;
     let assets = Assets::new(settings, progress.clone());
-    let images = setup::prepare_images(&assets).await?;
+    let images = setup::prepare_images(settings, &assets).await?;
     let engine = Engine::connect().await?;
     let mut figures = Figures::default();
 

@@ -8,7 +8,7 @@ use std::{
 
 use vcluster_harness::{
     asset::{self, Assets, Component, Prefetched},
-    host::{self, HOST_VERSION, HostCluster},
+    host::{self, HostCluster},
     progress::Progress,
     settings::Settings,
     version::VersionRequest,
@@ -64,13 +64,16 @@ pub(crate) async fn prepare_machine(settings: &Settings, progress: &Progress) ->
 }
 
 /// The images of the host and of its clusters.
-pub(crate) async fn prepare_images(assets: &Assets) -> Result<Prefetched, Error> {
-    let version = assets.resolve(HOST_VERSION).await?;
+pub(crate) async fn prepare_images(
+    settings: &Settings,
+    assets: &Assets,
+) -> Result<Prefetched, Error> {
+    let version = assets.resolve(settings.host_version).await?;
     Ok(assets.prefetch(version).await?)
 }
 
-/// Versions of tenants in this project's own tests, beside the host's.
-const TENANTS: [VersionRequest; 1] = [VersionRequest::Minor(1, 33)];
+/// Versions of tenants in this project's own tests, whatever the host's is.
+const TENANTS: [VersionRequest; 2] = [VersionRequest::Minor(1, 34), VersionRequest::Minor(1, 33)];
 
 /// The programs of a control plane that are of its version.
 const OF_A_VERSION: [Component; 2] = [Component::KubeApiserver, Component::KubeControllerManager];
@@ -93,9 +96,9 @@ pub(crate) async fn prepare_all(
 ) -> Result<HostCluster, Error> {
     prepare_machine(settings, progress).await?;
     let assets = Assets::new(settings, progress.clone());
-    prepare_images(&assets).await?;
+    prepare_images(settings, &assets).await?;
     // Tests of stores and of other versions would otherwise build these within their own time.
-    let version = assets.resolve(HOST_VERSION).await?;
+    let version = assets.resolve(settings.host_version).await?;
     assets.image(Component::Kine, version).await?;
     prepare_tenants(&assets).await?;
     Ok(host::shared(settings, &assets, progress).await?)

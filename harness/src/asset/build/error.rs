@@ -84,10 +84,11 @@ pub enum Error {
     /// The sources of the syncer were edited while it was built from them.
     #[error("the sources of the syncer changed while it was being built; run again")]
     SourcesChanged,
-    /// A node image of this version needs another companion than the lock file has.
+    /// A node image of this version needs a companion that has no Go module.
     #[error(
-        "a node image of kubernetes {version} needs {component} {wanted}, and the lock file has {have}; \
-         use the official image, or another version for the host"
+        "a node image of kubernetes {version} needs {component} {wanted}, which cannot be built from source \
+         here; use the official image, or {} for the host",
+        list(buildable)
     )]
     NodeCompanion {
         /// The version of the node.
@@ -96,8 +97,8 @@ pub enum Error {
         component: Component,
         /// The version that kubeadm asks for.
         wanted: String,
-        /// The version in the lock file.
-        have: String,
+        /// The versions of nodes that can be built.
+        buildable: Vec<KubernetesVersion>,
     },
     /// apt has no usable source.
     #[error("found no Debian mirror in apt's configuration; its package sources were: {found}")]

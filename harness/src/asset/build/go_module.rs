@@ -28,8 +28,10 @@ macro_rules! module {
     };
 }
 
-pub(crate) const ETCD: GoModule = module!("etcd");
-pub(crate) const COREDNS: GoModule = module!("coredns");
+/// etcd of control planes.
+pub(crate) const ETCD: GoModule = module!("etcd/3.6.5");
+/// `CoreDNS` of control planes.
+pub(crate) const COREDNS: GoModule = module!("coredns/1.12.1");
 pub(crate) const KINE: GoModule = module!("kine");
 pub(crate) const LOCAL_PATH_PROVISIONER: GoModule = module!("local-path-provisioner");
 pub(crate) const AGNHOST: GoModule = module!("agnhost");
@@ -54,6 +56,9 @@ pub(crate) const STAND_IN: GoModule = module!(
     ]
 );
 
+pub(crate) const ETCD_PACKAGE: &str = "go.etcd.io/etcd/server/v3";
+pub(crate) const COREDNS_PACKAGE: &str = "github.com/coredns/coredns";
+
 /// One module for each minor.
 const KUBERNETES: [GoModule; 6] = [
     module!("kubernetes/1.36"),
@@ -69,6 +74,20 @@ pub(crate) fn kubernetes(version: KubernetesVersion) -> Option<GoModule> {
     KUBERNETES
         .into_iter()
         .find(|module| module.requires("k8s.io/kubernetes", &version.to_string()))
+}
+
+/// The module that builds exactly this etcd.
+pub(crate) fn etcd(version: &str) -> Option<GoModule> {
+    [ETCD, module!("etcd/3.5.21")]
+        .into_iter()
+        .find(|module| module.requires(ETCD_PACKAGE, version))
+}
+
+/// The module that builds exactly this `CoreDNS`.
+pub(crate) fn coredns(version: &str) -> Option<GoModule> {
+    [COREDNS, module!("coredns/1.12.0")]
+        .into_iter()
+        .find(|module| module.requires(COREDNS_PACKAGE, version))
 }
 
 impl GoModule {
@@ -133,8 +152,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case::etcd(ETCD, "etcd", "go.etcd.io/etcd/server/v3")]
-    #[case::coredns(COREDNS, "coredns", "github.com/coredns/coredns")]
+    #[case::etcd(ETCD, "etcd", ETCD_PACKAGE)]
+    #[case::coredns(COREDNS, "coredns", COREDNS_PACKAGE)]
     #[case::kine(KINE, "kine", "github.com/k3s-io/kine")]
     #[case::local_path(
         LOCAL_PATH_PROVISIONER,
@@ -152,6 +171,23 @@ mod tests {
         let sum = module.sum(path, &pinned.version);
         assert_eq!(sum, pinned.module_sum.as_deref(), "{name}");
         assert!(sum.is_some(), "{name}");
+    }
+
+    #[rstest]
+    #[case::etcd(etcd, "etcd", ETCD_PACKAGE)]
+    #[case::coredns(coredns, "coredns", COREDNS_PACKAGE)]
+    fn what_only_nodes_run_is_built_from_what_the_lock_file_says(
+        #[case] module: fn(&str) -> Option<GoModule>,
+        #[case] name: &str,
+        #[case] path: &str,
+    ) {
+        let catalogue = Catalogue::embedded();
+        let on_nodes = &catalogue.pinned(name).unwrap().on_nodes;
+        assert!(!on_nodes.is_empty());
+        for (version, expected) in on_nodes {
+            let module = module(version).unwrap_or_else(|| panic!("no module for {version}"));
+            assert_eq!(module.sum(path, version), Some(expected.as_str()));
+        }
     }
 
     #[test]

@@ -14,10 +14,11 @@ use super::{
     builder::Made,
     layer::Layer,
     node_files, shell,
+    source::Source,
 };
 use crate::{
     asset::{
-        Binary, Component,
+        Binary,
         catalogue::Release,
         store::{Key, Work},
     },
@@ -58,7 +59,6 @@ impl Builder {
     /// # Errors
     /// The release cannot be built here.
     pub(crate) fn node_key(&self, release: &Release) -> Result<Key, Error> {
-        self.check_companions(release)?;
         let base = Self::node_base_key();
         let pause = release.kubeadm.pause.as_str();
         let mut inputs = vec![REVISION, shell::REVISION, pause, base.digest()];
@@ -66,8 +66,8 @@ impl Builder {
         let programs = ON_THE_NODE
             .iter()
             .chain(&IN_IMAGES)
-            .map(|binary| self.binary_key(*binary, release.version))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|binary| Ok(Source::on_node(*binary, &self.catalogue, release)?.key()))
+            .collect::<Result<Vec<_>, Error>>()?;
         inputs.extend(programs.iter().map(Key::digest));
         Ok(Key::new(format!("node-v{}", release.version), inputs))
     }
@@ -113,26 +113,6 @@ impl Builder {
                 Ok(())
             })
             .await
-    }
-
-    /// A node image must carry what its kubeadm asks for, and not something like it.
-    fn check_companions(&self, release: &Release) -> Result<(), Error> {
-        let version = release.version;
-        for (component, wanted) in [
-            (Component::Etcd, &release.kubeadm.etcd),
-            (Component::Coredns, &release.kubeadm.coredns),
-        ] {
-            let have = component.version(&self.catalogue, version);
-            if have != *wanted {
-                return Err(Error::NodeCompanion {
-                    version,
-                    component,
-                    wanted: wanted.clone(),
-                    have,
-                });
-            }
-        }
-        Ok(())
     }
 }
 

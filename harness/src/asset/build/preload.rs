@@ -9,6 +9,7 @@ use super::{
     builder::{program_layer, write_image},
     kube_proxy,
     layer::Layer,
+    source::Source,
 };
 use crate::asset::{Binary, Component, catalogue::Release, store::Work};
 
@@ -69,7 +70,8 @@ impl Builder {
         ];
         let mut preloads = Vec::new();
         for (binary, reference, path) in programs {
-            let (program, _) = self.binary(binary, version).await?;
+            let source = Source::on_node(binary, &self.catalogue, release)?;
+            let (program, _) = self.program(&source).await?;
             preloads.push(Preload {
                 reference,
                 layer: program_layer(&path, program),

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     asset::{
         Binary, Catalogue, Component,
+        catalogue::Release,
         store::{Key, Store},
     },
     progress::Progress,
@@ -45,15 +46,11 @@ impl Source {
             Self::Go(GoBuild::plain(title, go_module::NODE_TOOLS, package))
         };
         Ok(match binary {
-            Binary::Etcd => pinned(
-                go_module::ETCD,
-                Component::Etcd,
-                "go.etcd.io/etcd/server/v3",
-            ),
+            Binary::Etcd => pinned(go_module::ETCD, Component::Etcd, go_module::ETCD_PACKAGE),
             Binary::Coredns => pinned(
                 go_module::COREDNS,
                 Component::Coredns,
-                "github.com/coredns/coredns",
+                go_module::COREDNS_PACKAGE,
             ),
             Binary::Kine => pinned(go_module::KINE, Component::Kine, "github.com/k3s-io/kine"),
             Binary::LocalPathProvisioner => pinned(
@@ -86,6 +83,39 @@ impl Source {
         })
     }
 
+    /// The source of a binary in a node image, which carries what its kubeadm asks for, and not something
+    /// like it.
+    ///
+    /// # Errors
+    /// There is none for the version.
+    pub(super) fn on_node(
+        binary: Binary,
+        catalogue: &Catalogue,
+        release: &Release,
+    ) -> Result<Self, Error> {
+        let (component, wanted) = match binary {
+            Binary::Etcd => (Component::Etcd, &release.kubeadm.etcd),
+            Binary::Coredns => (Component::Coredns, &release.kubeadm.coredns),
+            _ => return Self::of(binary, catalogue, release.version),
+        };
+        Self::companion(component, wanted).ok_or_else(|| Error::NodeCompanion {
+            version: release.version,
+            component,
+            wanted: wanted.clone(),
+            buildable: nodes_buildable(catalogue),
+        })
+    }
+
+    fn companion(component: Component, version: &str) -> Option<Self> {
+        let (module, package) = match component {
+            Component::Etcd => (go_module::etcd(version)?, go_module::ETCD_PACKAGE),
+            Component::Coredns => (go_module::coredns(version)?, go_module::COREDNS_PACKAGE),
+            _ => return None,
+        };
+        let title = format!("{component}-v{version}");
+        Some(Self::Go(GoBuild::plain(title, module, package)))
+    }
+
     /// The key of what comes out.
     pub(super) fn key(&self) -> Key {
         match self {
@@ -109,6 +139,16 @@ impl Source {
             Self::Syncer(source) => source.build(store, progress, output).await,
         }
     }
+}
+
+/// The versions of nodes that can be built.
+fn nodes_buildable(catalogue: &Catalogue) -> Vec<KubernetesVersion> {
+    let has_companions = |release: &&Release| {
+        let kubeadm = &release.kubeadm;
+        go_module::etcd(&kubeadm.etcd).is_some() && go_module::coredns(&kubeadm.coredns).is_some()
+    };
+    let releases = catalogue.releases().iter().filter(has_companions);
+    releases.map(|release| release.version).collect()
 }
 
 fn buildable(catalogue: &Catalogue) -> Vec<KubernetesVersion> {

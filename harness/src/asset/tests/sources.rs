@@ -302,10 +302,17 @@ async fn a_node_with_other_companions_is_not_built() {
     let catalogue = assets.catalogue();
     let release = catalogue.resolve("1.31".parse().unwrap()).unwrap();
     let error = assets.builder.node_key(release).unwrap_err();
-    assert!(
-        matches!(error, BuildError::NodeCompanion { .. }),
-        "{error:?}"
-    );
+    let words = error.to_string();
+    let BuildError::NodeCompanion { buildable, .. } = error else {
+        panic!("{error:?}");
+    };
+    let buildable: Vec<_> = buildable.iter().map(ToString::to_string).collect();
+    assert_eq!(buildable, ["1.34.2", "1.33.4"]);
+    assert!(words.contains("needs etcd 3.5.15"), "{words}");
+    for version in buildable {
+        let release = catalogue.resolve(version.parse().unwrap()).unwrap();
+        assets.builder.node_key(release).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -138,6 +138,9 @@ pub(crate) struct MatrixArguments {
     /// For whom; a table, or what `--output` says, when absent.
     #[arg(long, value_enum, value_name = "FORM")]
     pub(crate) format: Option<MatrixForm>,
+    /// Also the cells of tests that are ignored, for jobs that run those.
+    #[arg(long)]
+    pub(crate) include_ignored: bool,
     /// Passed to `cargo test`, such as `-- --package operator`; the default packages when absent.
     #[arg(last = true, value_name = "ARGUMENTS")]
     pub(crate) cargo: Vec<OsString>,
@@ -251,6 +254,7 @@ mod tests {
             arguments.command,
             Command::Matrix(MatrixArguments {
                 format: Some(MatrixForm::Github),
+                include_ignored: false,
                 cargo: ["-p", "operator"].map(OsString::from).into(),
             })
         );

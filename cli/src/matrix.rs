@@ -44,6 +44,20 @@ pub(crate) fn cells(listing: &str) -> Vec<Cell> {
     cells.into_values().collect()
 }
 
+/// The lines of a listing but for those of ignored tests. Two programs may have a test of one name, so each line of
+/// `ignored` takes one away.
+pub(crate) fn without(listing: &str, ignored: &str) -> String {
+    let mut ignored: Vec<_> = ignored.lines().collect();
+    let runs = |line: &&str| {
+        let position = ignored.iter().position(|found| found == line);
+        position
+            .map(|position| ignored.swap_remove(position))
+            .is_none()
+    };
+    let runs: Vec<_> = listing.lines().filter(runs).collect();
+    runs.join("\n")
+}
+
 /// The distro and the version that a cell of this name has; none when it is the name of no cell.
 fn meaning(name: &str) -> Option<(Option<String>, Option<String>)> {
     for distro in distro::all().iter().map(|distro| distro.name()) {
@@ -101,6 +115,14 @@ mod tests {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let expected = expected.map(|(distro, version)| (owned(distro), owned(version)));
         assert_eq!(meaning(name), expected);
+    }
+
+    #[test]
+    fn an_ignored_test_is_taken_away_once() {
+        let listing = "one::k8s_1_33: test\none::k8s_1_34: test\none::k8s_1_34: test\n";
+        let left = without(listing, "one::k8s_1_34: test\n");
+        assert_eq!(left, "one::k8s_1_33: test\none::k8s_1_34: test");
+        assert_eq!(without(listing, listing), "");
     }
 
     #[test]

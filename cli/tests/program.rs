@@ -107,33 +107,47 @@ fn no_color_reaches_a_pipe() {
     assert!(!text(&output.stderr).contains('\u{1b}'), "{output:?}");
 }
 
-/// What stands in for cargo: it says that it was called as it should, and lists these tests.
-fn cargo(directory: &std::path::Path, listing: &str, code: i32) -> std::path::PathBuf {
+/// What stands in for cargo: it says that it was called as it should, and lists these tests, or those of them that are
+/// ignored.
+fn cargo(
+    directory: &std::path::Path,
+    listing: &str,
+    ignored: &str,
+    code: i32,
+) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     let path = directory.join("cargo");
     let script = format!(
-        "#!/bin/sh\n[ \"$*\" = 'test -p operator -- --list --format terse' ] || exit 77\n\
-         printf '%b' '{listing}'\nexit {code}\n"
+        "#!/bin/sh\ncase \"$*\" in\n\
+         'test -p operator -- works --list --format terse') printf '%b' '{listing}' ;;\n\
+         'test -p operator -- works --list --format terse --ignored') printf '%b' '{ignored}' ;;\n\
+         *) exit 77 ;;\nesac\nexit {code}\n"
     );
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
 
+const CELL: &str = "a::k3s_1_34: test\\nb: test\\n";
+
 #[rstest]
-#[case::cells("a::k3s_1_34: test\\nb: test\\n", 0, 0, "k3s_1_34")]
-#[case::no_cells("b: test\\n", 0, 4, "no test of these packages has a matrix")]
-#[case::no_build("", 101, 1, "cargo test ended with")]
+#[case::cells("", CELL, "", 0, 0, "k3s_1_34")]
+#[case::no_cells("", "b: test\\n", "", 0, 4, "no test of these packages has a matrix")]
+#[case::no_build("", "", "", 101, 1, "cargo test ended with")]
+#[case::ignored("", CELL, CELL, 0, 4, "--include-ignored takes them")]
+#[case::ignored_and_asked_for("--include-ignored ", CELL, CELL, 0, 0, "k3s_1_34")]
 fn a_matrix_is_what_the_tests_say(
+    #[case] option: &str,
     #[case] listing: &str,
+    #[case] ignored: &str,
     #[case] cargo_ends: i32,
     #[case] code: i32,
     #[case] said: &str,
 ) {
     let machine = Machine::new();
-    let cargo = cargo(machine.home.path(), listing, cargo_ends);
+    let cargo = cargo(machine.home.path(), listing, ignored, cargo_ends);
     let output = machine.run_with(
-        "matrix --format github -- -p operator",
+        &format!("matrix --format github {option}-- -p operator -- works"),
         &[("CARGO", cargo.to_str().unwrap())],
     );
     let all = format!("{}{}", text(&output.stdout), text(&output.stderr));

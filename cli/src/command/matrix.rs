@@ -13,11 +13,19 @@ use crate::{
 };
 
 pub(super) async fn matrix(cx: &Context, arguments: MatrixArguments) -> Result<Exit, Failure> {
-    let cells = matrix::cells(&listing(arguments.cargo).await?);
+    let mut listed = listing(&arguments.cargo, None).await?;
+    let mut why_none = "no test of these packages has a matrix: #[vcluster_test(matrix(distro = [..]))] gives it one";
+    if !arguments.include_ignored {
+        // A job would run nothing of such a cell, and pass.
+        let ignored = listing(&arguments.cargo, Some("--ignored")).await?;
+        if !matrix::cells(&ignored).is_empty() {
+            why_none = "every test of these packages that has a matrix is ignored: --include-ignored takes them all the same";
+        }
+        listed = matrix::without(&listed, &ignored);
+    }
+    let cells = matrix::cells(&listed);
     if cells.is_empty() {
-        return Err(Failure::nothing_selected(
-            "no test of these packages has a matrix: #[vcluster_test(matrix(distro = [..]))] gives it one",
-        ));
+        return Err(Failure::nothing_selected(why_none));
     }
     let matrix = Matrix { cells };
     let unexpected = |error| Failure::new(Exit::Unexpected, error);
@@ -38,13 +46,17 @@ pub(super) async fn matrix(cx: &Context, arguments: MatrixArguments) -> Result<E
 }
 
 /// What the tests of the packages say that they are. Builds them, runs none.
-async fn listing(passed_on: Vec<OsString>) -> Result<String, Failure> {
+async fn listing(passed_on: &[OsString], which: Option<&str>) -> Result<String, Failure> {
+    // The caller may have words for the tests as well, such as a filter.
+    let end = (!passed_on.iter().any(|word| word == "--")).then_some("--");
     // Cargo tells its own path to the commands that it runs.
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .arg("test")
         .args(passed_on)
-        .args(["--", "--list", "--format", "terse"])
+        .args(end)
+        .args(["--list", "--format", "terse"])
+        .args(which)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -58,19 +58,32 @@ async fn runs_a_pod(cluster: VirtualCluster, client: Client) -> anyhow::Result<(
 
 #[tokio::test]
 async fn k3s_stand_in_runs_a_pod() -> anyhow::Result<()> {
-    let ended = with_stand_in("k3s-v1.34.2", "distros::runs_a_pod::k3s_1_34").await?;
+    let ended = with_stand_ins("k3s", &["1.34.2"], "distros::runs_a_pod::k3s_1_34").await?;
     ran(&ended)
 }
 
 #[tokio::test]
 async fn k0s_stand_in_runs_a_pod() -> anyhow::Result<()> {
-    let ended = with_stand_in("k0s-v1.34.2", "distros::runs_a_pod::k0s_1_34").await?;
+    let ended = with_stand_ins("k0s", &["1.34.2"], "distros::runs_a_pod::k0s_1_34").await?;
     ran(&ended)
+}
+
+/// The cell says from where; the test goes one further, on the same data. To k0s that is another command line.
+#[rstest]
+#[case::k3s("k3s")]
+#[case::k0s("k0s")]
+#[tokio::test]
+async fn a_stand_in_is_upgraded(#[case] distro: &str) -> anyhow::Result<()> {
+    let test = format!("versions::every_version_goes_to_the_next::{distro}_1_33");
+    ran(&with_stand_ins(distro, &["1.33.4", "1.34.2"], &test).await?)
 }
 
 #[tokio::test]
 async fn an_image_of_another_version_is_refused() -> anyhow::Result<()> {
-    let ended = with_stand_in("k3s-v1.33.4", "distros::runs_a_pod::k3s_1_33").await?;
+    let directory = TempDir::new()?;
+    let newer = stand_in("1.34.2").await?;
+    newer.offer(directory.path(), "k3s-v1.33.4")?;
+    let ended = with_assets(directory, "distros::runs_a_pod::k3s_1_33").await?;
     let words = "the API server says that it is v1.34.2, but Kubernetes 1.33.4 was asked for";
     ensure!(ended.output.contains(words), "{}", ended.output);
     ensure!(!ended.status.success());
@@ -114,6 +127,11 @@ async fn an_image_of_another_version_is_refused() -> anyhow::Result<()> {
     "controller --disable-components=konnectivity",
     "unknown component konnectivity"
 )]
+#[case::k0s_later_component(
+    "k0s",
+    "controller --disable-components=update-prober",
+    "unknown component update-prober"
+)]
 #[case::k0s_konnectivity("k0s", "controller", "failed to stage konnectivity-server")]
 #[case::k0s_worker("k0s", "controller --single", "a worker would be started")]
 #[case::k0s_configuration(
@@ -127,7 +145,8 @@ async fn a_stand_in_refuses_what_the_real_one_would(
     #[case] arguments: &str,
     #[case] expected: &str,
 ) -> anyhow::Result<()> {
-    let program = stand_in().await?.program;
+    // The older of the versions of which every machine has all parts.
+    let program = stand_in("1.33.4").await?.program;
     let output = Command::new(program)
         .arg0(distro)
         .args(arguments.split_whitespace())
@@ -146,7 +165,7 @@ async fn a_stand_in_refuses_what_the_real_one_would(
 
 #[tokio::test]
 async fn a_stand_in_reads_every_key_of_a_configuration() -> anyhow::Result<()> {
-    let program = stand_in().await?.program;
+    let program = stand_in("1.34.2").await?.program;
     let directory = TempDir::new()?;
     let file = directory.path().join("k0s.yaml");
     let head = "apiVersion: k0s.k0sproject.io/v1beta1\nkind: ClusterConfig\nspec:\n";
@@ -189,7 +208,7 @@ async fn a_stand_in_wants_a_signing_key_that_verifies(
     #[case] key: &[&str],
     #[case] expected: &str,
 ) -> anyhow::Result<()> {
-    let program = stand_in().await?.program;
+    let program = stand_in("1.34.2").await?.program;
     let directory = TempDir::new()?;
     let tls = directory.path().join("server/tls");
     std::fs::create_dir_all(tls.join("etcd"))?;
@@ -230,16 +249,22 @@ async fn a_stand_in_wants_a_signing_key_that_verifies(
     Ok(())
 }
 
-async fn stand_in() -> anyhow::Result<StandIn> {
+async fn stand_in(version: &str) -> anyhow::Result<StandIn> {
     let assets = Assets::new(&Settings::from_process()?, Progress::silent());
-    // The one version of which this project has run all parts.
-    Ok(assets.stand_in("1.34.2".parse()?).await?)
+    Ok(assets.stand_in(version.parse()?).await?)
 }
 
-/// Runs a test whose user has put the stand-in where the image of that name belongs.
-async fn with_stand_in(image: &str, test: &str) -> anyhow::Result<Ended> {
+/// Runs a test whose user has put stand-ins where the images of these versions belong.
+async fn with_stand_ins(distro: &str, versions: &[&str], test: &str) -> anyhow::Result<Ended> {
     let directory = TempDir::new()?;
-    stand_in().await?.offer(directory.path(), image)?;
+    for version in versions {
+        let stand_in = stand_in(version).await?;
+        stand_in.offer(directory.path(), &format!("{distro}-v{version}"))?;
+    }
+    with_assets(directory, test).await
+}
+
+async fn with_assets(directory: TempDir, test: &str) -> anyhow::Result<Ended> {
     let assets = directory.path().to_str().context("a path in UTF-8")?;
     let environment = [
         ("VCLUSTER_TEST_ASSETS", assets),

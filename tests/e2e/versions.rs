@@ -28,7 +28,10 @@ use vcluster_harness::{
     command, vcluster_test, wait,
 };
 
-use crate::services::{server, service};
+use crate::{
+    child::announce,
+    services::{server, service},
+};
 
 /// The one that every run has; built or downloaded by `cargo xtask setup`.
 #[vcluster_test(version = "1.33")]
@@ -115,7 +118,7 @@ async fn has_addresses_of_its_own(
 
 /// Waits until the syncer writes nothing from one look to the next. A field that only one side keeps would
 /// be written for ever.
-async fn comes_to_rest(cluster: &VirtualCluster) -> anyhow::Result<()> {
+pub(crate) async fn comes_to_rest(cluster: &VirtualCluster) -> anyhow::Result<()> {
     let deadline = soon("a syncer at rest");
     let mut before = writes(cluster).await?;
     loop {
@@ -208,6 +211,7 @@ async fn every_version_goes_to_the_next(
     cluster: VirtualCluster,
     client: Client,
 ) -> anyhow::Result<()> {
+    announce(&cluster)?;
     let before = Contents::make(&cluster, client.clone()).await?;
     let version = cluster.version().context("no version")?;
     cluster.upgrade(version.next_minor()).await?;

@@ -50,13 +50,15 @@ var k0sFlags = map[string]kind{
 	"verbose":                             boolean,
 }
 
-// What can be left out of k0s 1.34.
+// What can be left out of k0s.
 var k0sComponents = []string{
 	"applier-manager", "autopilot", "control-api", "coredns", "csr-approver", "endpoint-reconciler",
 	"helm", "konnectivity-server", "kube-controller-manager", "kube-proxy", "kube-scheduler",
-	"metrics-server", "network-provider", "node-role", "system-rbac", "update-prober",
-	"windows-node", "worker-config",
+	"metrics-server", "network-provider", "node-role", "system-rbac", "windows-node", "worker-config",
 }
+
+// What can be left out from a minor version on.
+var k0sLaterComponents = map[string]int{"update-prober": 34}
 
 // Those that it must be told to leave out: the stand-in does not have them.
 var k0sAbsent = []string{"konnectivity-server", "kube-scheduler"}
@@ -114,7 +116,7 @@ func checkK0s(given flags, rest []string) error {
 	}
 	disabled := given.split("disable-components")
 	for _, name := range disabled {
-		if !slices.Contains(k0sComponents, name) {
+		if !slices.Contains(k0sComponents, name) && !isLater(name) {
 			return fmt.Errorf("unknown component %s", name)
 		}
 	}
@@ -124,6 +126,13 @@ func checkK0s(given flags, rest []string) error {
 		}
 	}
 	return nil
+}
+
+// isLater tells whether this version can leave out a component that older ones cannot.
+func isLater(component string) bool {
+	since, known := k0sLaterComponents[component]
+	this, err := strconv.Atoi(minor)
+	return known && err == nil && this >= since
 }
 
 // lookUp gives the number of a user; of one that does not exist that of root, as k0s does.

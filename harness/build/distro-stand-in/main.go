@@ -12,6 +12,9 @@ import (
 	"path/filepath"
 )
 
+// Minor is that of the Kubernetes version it stands in with; the linker is told.
+var minor = "34"
+
 func main() {
 	name := filepath.Base(os.Args[0])
 	var err error

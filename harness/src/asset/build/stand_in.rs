@@ -58,7 +58,11 @@ impl Builder {
     /// # Errors
     /// A build fails.
     pub(crate) async fn stand_in(&self, version: KubernetesVersion) -> Result<StandIn, Error> {
-        let source = Source::Go(GoBuild::plain(NAME.to_owned(), go_module::STAND_IN, "."));
+        let source = Source::Go(GoBuild {
+            // Not every version takes the same command line.
+            variables: vec![format!("main.minor={}", version.minor)],
+            ..GoBuild::plain(NAME.to_owned(), go_module::STAND_IN, ".")
+        });
         let (program, _) = self.program(&source).await?;
         let mut files = vec![
             ("bin/k3s".to_owned(), program.clone()),

@@ -14,13 +14,22 @@ pub struct Slice {
     network: IpNet,
 }
 
+/// The ranges that a cluster gives service addresses from: one, or of two address families one each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceRanges {
+    /// The range of the family that a service has unless it says otherwise.
+    pub first: IpNet,
+    /// The range of the other family.
+    pub second: Option<IpNet>,
+}
+
 /// How a virtual cluster's service addresses relate to the host's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addressing {
-    /// The cluster owns a slice; a service has the same address on both sides.
-    Slice(Slice),
+    /// The cluster owns a slice, or one of each family; a service has the same addresses on both sides.
+    Slice(Slice, Option<Slice>),
     /// The host's range is too small for slices. Both sides use all of it, the host decides on every
-    /// address, and a virtual service is made anew with the address that its twin got.
+    /// address, and a virtual service is made anew with the address that its twin got. It is of one family.
     Shared(IpNet),
 }
 
@@ -79,12 +88,41 @@ impl fmt::Display for Slice {
     }
 }
 
+impl ServiceRanges {
+    /// The same without the other family.
+    #[must_use]
+    pub fn of_one_family(self) -> Self {
+        self.first.into()
+    }
+}
+
+impl From<IpNet> for ServiceRanges {
+    fn from(first: IpNet) -> Self {
+        Self {
+            first,
+            second: None,
+        }
+    }
+}
+
+impl fmt::Display for ServiceRanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.second {
+            Some(second) => write!(f, "{},{second}", self.first),
+            None => self.first.fmt(f),
+        }
+    }
+}
+
 impl Addressing {
-    /// The range for `--service-cluster-ip-range`.
-    pub fn range(&self) -> IpNet {
+    /// The ranges for `--service-cluster-ip-range`.
+    pub fn ranges(&self) -> ServiceRanges {
         match self {
-            Self::Slice(slice) => slice.network,
-            Self::Shared(range) => *range,
+            Self::Slice(first, second) => ServiceRanges {
+                first: first.network,
+                second: second.map(|slice| slice.network),
+            },
+            Self::Shared(range) => (*range).into(),
         }
     }
 }
@@ -167,6 +205,18 @@ mod tests {
 
     fn candidates(range: &str, bits: u8, identity: &str) -> Option<Candidates> {
         Candidates::new(range.parse().unwrap(), bits, identity, &[])
+    }
+
+    #[test]
+    fn ranges_are_written_as_api_servers_take_them() {
+        let one = ServiceRanges::from("10.96.17.0/24".parse::<IpNet>().unwrap());
+        assert_eq!(one.to_string(), "10.96.17.0/24");
+        let two = ServiceRanges {
+            second: "fd00:10:96::1700/120".parse().ok(),
+            ..one
+        };
+        assert_eq!(two.to_string(), "10.96.17.0/24,fd00:10:96::1700/120");
+        assert_eq!(two.of_one_family(), one);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The endpoints of `default/kubernetes`: the virtual API server makes the Service, whose address is
 //! the host Service's, and we say what is behind it.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::{
@@ -105,7 +105,10 @@ impl KubernetesService {
             .endpoint_slices
             .on_host
             .filter(|slice| belongs_to(slice, &self.clusters.config.service));
-        let Some(backend) = slices.iter().find_map(|slice| backend(slice)) else {
+        // On a host of two families there is a slice of each.
+        let family = family(self.clusters.config.api_address);
+        let mut of_the_family = slices.iter().filter(|slice| slice.address_type == family);
+        let Some(backend) = of_the_family.find_map(|slice| backend(slice)) else {
             return Ok(Outcome::Done);
         };
         let key = service::api_server();
@@ -129,6 +132,11 @@ impl KubernetesService {
         }
         self.clusters.on_virtual.own(wanted).await
     }
+}
+
+/// What endpoint slices call the family of an address.
+fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
 fn belongs_to(slice: &EndpointSlice, service: &str) -> bool {

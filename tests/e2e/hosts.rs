@@ -188,7 +188,7 @@ async fn every_node_is_ready_and_known(own: &OwnHost, host: &HostCluster) -> any
     for address in host.node_addresses() {
         assert!(host.addresses_for_sans().contains(address));
     }
-    assert_eq!(host.service_range().await?.to_string(), "10.96.0.0/12");
+    assert_eq!(host.service_ranges().await?.to_string(), "10.96.0.0/12");
     Ok(())
 }
 

@@ -37,7 +37,7 @@ async fn a_cluster_that_kind_made_is_adopted_and_never_replaced() -> anyhow::Res
         ensure!(found.is_some_and(|cluster| !cluster.is_ours));
 
         let host = own.shared().await?;
-        assert_eq!(host.service_range().await?.to_string(), "10.96.0.0/16");
+        assert_eq!(host.service_ranges().await?.to_string(), "10.96.0.0/16");
         let client = host.client().await?;
         let nodes = Api::<Node>::all(client.clone());
         assert_eq!(nodes.list(&ListParams::default()).await?.items.len(), 1);
@@ -97,7 +97,10 @@ async fn by_its_kubeconfig_it_has_to_opt_in(
     maps.create(&PostParams::default(), &marker).await?;
     let host = open(None).await?;
     assert_eq!(host.node_addresses(), adopted.node_addresses());
-    assert_eq!(host.service_range().await?, adopted.service_range().await?);
+    assert_eq!(
+        host.service_ranges().await?,
+        adopted.service_ranges().await?
+    );
     let local = Image {
         reference: "localhost/vcluster-test/nowhere:1".to_owned(),
         archive: None,

@@ -7,6 +7,7 @@ mod config;
 mod distros;
 mod engine;
 mod failure;
+mod families;
 mod hosts;
 mod idle;
 mod images;

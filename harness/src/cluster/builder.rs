@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tracing::{Instrument as _, info, info_span, warn};
 use vcluster_syncer::config::Sync;
 
@@ -17,6 +16,7 @@ use crate::{
     owner::Owner,
     pool::Pool,
     slice,
+    slice::ServiceRanges,
     version::{KubernetesVersion, VersionRequest},
 };
 
@@ -217,11 +217,11 @@ impl VirtualClusterBuilder {
     pub(super) fn describe(
         &self,
         version: KubernetesVersion,
-        range: IpNet,
+        ranges: ServiceRanges,
         names: &[String],
     ) -> ControlPlane {
         let cx = ControlPlaneContext {
-            service_range: range,
+            service_ranges: ranges,
             domain: &self.domain,
             names,
             scheduling: self.scheduling(),

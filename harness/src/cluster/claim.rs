@@ -1,4 +1,5 @@
-//! Claims service addresses: whoever creates a Service with the first address of a slice owns it.
+//! Claims service addresses: whoever creates a Service with the first address of a slice owns it, or with the first
+//! of one slice of each family.
 
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ use super::{
     names::Names,
     objects::{Exposure, dns_service, service},
 };
-use crate::slice::{Addressing, Candidates};
+use crate::slice::{Addressing, Candidates, ServiceRanges};
 
 /// With half of all slices taken, one in 65,000 starts fails after so many.
 const ATTEMPTS: usize = 16;
@@ -36,26 +37,39 @@ pub(super) struct Claimant<'a> {
 }
 
 impl Claimant<'_> {
-    /// Claims a slice of `range` with `bits` bits of addresses, or takes what the host gives when the
-    /// range is too small for slices.
-    pub(super) async fn claim(&self, range: IpNet, bits: u8) -> Result<Claim, Cause> {
-        match Candidates::new(range, bits, self.names.namespace(), &[]) {
-            Some(candidates) => self.slice(range, candidates).await,
-            None => self.shared(range).await,
+    /// Claims a slice of each of the `ranges` with `bits` bits of addresses, or takes what the host gives when the
+    /// first range is too small for slices. Without room for slices in the second there is none of its family.
+    pub(super) async fn claim(&self, ranges: ServiceRanges, bits: u8) -> Result<Claim, Cause> {
+        let candidates = |range| Candidates::new(range, bits, self.names.namespace(), &[]);
+        match candidates(ranges.first) {
+            Some(first) => {
+                let second = ranges.second.and_then(candidates);
+                self.slices(ranges, first, second).await
+            }
+            None => self.shared(ranges.first).await,
         }
     }
 
-    async fn slice(&self, range: IpNet, candidates: Candidates) -> Result<Claim, Cause> {
+    async fn slices(
+        &self,
+        ranges: ServiceRanges,
+        first: Candidates,
+        second: Option<Candidates>,
+    ) -> Result<Claim, Cause> {
         let mut tried = 0;
-        for slice in candidates.take(ATTEMPTS) {
+        // Where the second range has fewer slices they are tried again, with others of the first.
+        let mut seconds = second.into_iter().flat_map(Iterator::cycle);
+        for slice in first.take(ATTEMPTS) {
             tried += 1;
-            let address = slice.api_address();
-            let service = self.service(Some(address));
+            let other = seconds.next();
+            let addresses = [slice].into_iter().chain(other);
+            let addresses: Vec<_> = addresses.map(|slice| slice.api_address()).collect();
+            let service = self.service(&addresses);
             match self.create(&service).await {
                 Ok(service) => {
                     return Ok(Claim {
-                        addressing: Addressing::Slice(slice),
-                        api_address: address,
+                        addressing: Addressing::Slice(slice, other),
+                        api_address: slice.api_address(),
                         dns_address: slice.dns_address(),
                         service,
                     });
@@ -66,13 +80,13 @@ impl Claimant<'_> {
                 Err(error) => return Err(self.refused(error)),
             }
         }
-        Err(Cause::NoSlice { range, tried })
+        Err(Cause::NoSlice { ranges, tried })
     }
 
-    fn service(&self, address: Option<IpAddr>) -> Service {
+    fn service(&self, addresses: &[IpAddr]) -> Service {
         service(
             self.names,
-            address,
+            addresses,
             self.exposure,
             self.api_port,
             self.replicas,
@@ -80,7 +94,7 @@ impl Claimant<'_> {
     }
 
     async fn shared(&self, range: IpNet) -> Result<Claim, Cause> {
-        let ours = self.service(None);
+        let ours = self.service(&[]);
         let dns = dns_service(self.names);
         let (service, dns) = tokio::try_join!(self.create(&ours), self.create(&dns))
             .map_err(|error| self.refused(error))?;

@@ -2,11 +2,10 @@
 
 use std::{fmt, io, time::Duration};
 
-use ipnet::IpNet;
-
 use super::{DeleteError, InvalidName, ListError, control_plane::ContainerFailure};
 use crate::{
-    admission, asset, datastore::DatastoreKind, fixture, host, pki, version::KubernetesVersion,
+    admission, asset, datastore::DatastoreKind, fixture, host, pki, slice::ServiceRanges,
+    version::KubernetesVersion,
 };
 
 /// A step of a start.
@@ -128,11 +127,11 @@ pub enum Cause {
     },
     /// No slice is free.
     #[error(
-        "no slice of the host's service range {range} is free: {tried} were tried; delete clusters that are no longer needed"
+        "no slice of the host's service range {ranges} is free: {tried} were tried; delete clusters that are no longer needed"
     )]
     NoSlice {
-        /// The host's range.
-        range: IpNet,
+        /// The host's range, or one of each family.
+        ranges: ServiceRanges,
         /// How many slices were tried.
         tried: usize,
     },

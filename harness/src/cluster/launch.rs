@@ -3,7 +3,6 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     core::v1::{Namespace, Service},
@@ -35,6 +34,7 @@ use crate::{
     host::HostCluster,
     pki::{self, Pki, ServerNames},
     pool::{PoolKey, Standing},
+    slice::ServiceRanges,
     version::KubernetesVersion,
 };
 
@@ -56,7 +56,7 @@ pub(super) struct Launch<'a> {
     pub(super) names: &'a Names,
     pub(super) version: KubernetesVersion,
     pub(super) images: &'a Images,
-    pub(super) range: IpNet,
+    pub(super) ranges: ServiceRanges,
     pub(super) host: &'a HostCluster,
     pub(super) client: Client,
     pub(super) deadline: Deadline,
@@ -102,20 +102,20 @@ impl Launch<'_> {
             exposure: self.exposure(),
             api_port: self
                 .options
-                .describe(self.version, self.range, &[])
+                .describe(self.version, self.ranges, &[])
                 .api_port,
             replicas: self.options.replicas,
         };
-        let claim = self.within(claimant.claim(self.range, self.options.slice_bits));
+        let claim = self.within(claimant.claim(self.ranges, self.options.slice_bits));
         let claim = claim.await.map_err(Failure::at(Step::Address))?;
         phases.pass(Phase::Address);
 
         let nodes = self.host.addresses_for_sans();
         let names = self.server_names(&claim, &nodes);
-        let range = claim.addressing.range();
+        let ranges = claim.addressing.ranges();
         let control_plane = self
             .options
-            .describe(self.version, range, &names.alternatives());
+            .describe(self.version, ranges, &names.alternatives());
         let pki = Pki::generate(names, Timestamp::now()).and_then(|pki| self.with_members(pki));
         let pki = pki.map_err(Failure::at(Step::Objects))?;
         let objects = Box::pin(self.objects(namespace, &claim, &control_plane, &pki));

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use tracing::warn;
@@ -24,6 +23,7 @@ use crate::{
     deadline::Deadline,
     host::HostCluster,
     pool::{self, Lack, Pool, PoolKey, Stock},
+    slice::ServiceRanges,
     timeline::{self, Event, Kind},
     version::KubernetesVersion,
 };
@@ -47,7 +47,7 @@ pub(super) struct Seat<'a> {
     pub(super) version: KubernetesVersion,
     pub(super) host: &'a HostCluster,
     pub(super) client: &'a Client,
-    pub(super) range: IpNet,
+    pub(super) ranges: ServiceRanges,
     pub(super) assets: &'a Assets,
 }
 
@@ -202,7 +202,7 @@ impl Seat<'_> {
             host_config: self.host.config().await?,
             started: Some(Started {
                 options: self.options.clone(),
-                range: self.range,
+                ranges: self.ranges,
                 assets: self.assets.clone(),
             }),
             phases: phases.clone(),

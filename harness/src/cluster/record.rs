@@ -26,7 +26,7 @@ pub struct ClusterRecord {
     pub distro: Option<String>,
     /// Its Kubernetes version.
     pub version: Option<KubernetesVersion>,
-    /// The service addresses it owns.
+    /// The service addresses it owns, of the family that services have unless they say otherwise.
     pub slice: Option<IpNet>,
     /// Whom it belongs to; `None` when that cannot be read.
     pub owner: Option<Owner>,
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn the_slice_reads_back() {
         let network = "10.96.17.0/24".parse().unwrap();
-        let patch = objects::slice_patch(&Addressing::Slice(Slice::new(network)));
+        let patch = objects::slice_patch(&Addressing::Slice(Slice::new(network), None));
         let mut namespace = made();
         let added: Namespace = serde_json::from_value(patch).unwrap();
         let annotations = namespace.metadata.annotations.as_mut().unwrap();

@@ -8,7 +8,6 @@ use std::{
 };
 
 use futures::future::try_join_all;
-use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client,
@@ -39,6 +38,7 @@ use crate::{
     host::HostCluster,
     live::{self, Live, Registration},
     pool::{self, Ingredients, Pool, PoolKey, Since, Standing, Stock},
+    slice::ServiceRanges,
     version::KubernetesVersion,
 };
 
@@ -51,7 +51,7 @@ const GIVE_WAY: u32 = 10;
 pub(super) struct Known {
     pub(super) names: Names,
     version: KubernetesVersion,
-    range: IpNet,
+    ranges: ServiceRanges,
     images: Images,
     /// What the host may have to load.
     pub(super) archives: Vec<Image>,
@@ -79,9 +79,12 @@ impl Known {
             .unwrap_or_else(|| options.distro.default_version());
         let version = assets.resolve(request).await;
         let version = version.map_err(Failure::at(Step::Images))?;
-        let range = host.service_range().await;
-        let range = range.map_err(Failure::at(Step::Host))?;
-        let described = options.describe(version, range, &[]);
+        let ranges = host.service_ranges().await;
+        let mut ranges = ranges.map_err(Failure::at(Step::Host))?;
+        if !options.distro.can_be_dual_stack() {
+            ranges = ranges.of_one_family();
+        }
+        let described = options.describe(version, ranges, &[]);
         let components = described.containers.iter().map(|container| container.image);
         // CoreDNS runs on the host as the tenant's pod.
         let components = components.chain([Component::Syncer, Component::Coredns]);
@@ -94,7 +97,7 @@ impl Known {
         Ok(Self {
             names,
             version,
-            range,
+            ranges,
             images,
             archives,
             fixtures,
@@ -149,7 +152,7 @@ impl Known {
             version: self.version,
             host,
             client: &self.client,
-            range: self.range,
+            ranges: self.ranges,
             assets,
         }
     }
@@ -167,7 +170,7 @@ impl Known {
             names: &self.names,
             version: self.version,
             images: &self.images,
-            range: self.range,
+            ranges: self.ranges,
             host,
             client: self.client.clone(),
             deadline: Deadline::after("virtual cluster", options.timeout),
@@ -237,7 +240,7 @@ pub(super) async fn start(
                 host_config,
                 started: Some(Started {
                     options: options.clone(),
-                    range: known.range,
+                    ranges: known.ranges,
                     assets: assets.clone(),
                 }),
                 phases: phases.clone(),

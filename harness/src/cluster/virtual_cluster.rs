@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client,
@@ -31,6 +30,7 @@ use crate::{
     live::Registration,
     owner::Owner,
     pool,
+    slice::ServiceRanges,
     version::KubernetesVersion,
 };
 
@@ -66,7 +66,7 @@ pub(super) struct Origin {
 pub(super) struct Started {
     pub(super) options: VirtualClusterBuilder,
     /// The host's service addresses.
-    pub(super) range: IpNet,
+    pub(super) ranges: ServiceRanges,
     pub(super) assets: Assets,
 }
 

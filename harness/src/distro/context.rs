@@ -1,14 +1,12 @@
 //! What a distro may know of the cluster that it describes.
 
-use ipnet::IpNet;
-
-use crate::datastore::Datastore;
+use crate::{datastore::Datastore, slice::ServiceRanges};
 
 /// Facts of one cluster, as a distro needs them.
 #[derive(Debug, Clone, Copy)]
 pub struct ControlPlaneContext<'a> {
     /// The addresses its API server hands out to services.
-    pub service_range: IpNet,
+    pub service_ranges: ServiceRanges,
     /// The DNS domain inside it.
     pub domain: &'a str,
     /// The names and addresses under which its API server answers, for distros that make their own
@@ -28,7 +26,7 @@ impl<'a> ControlPlaneContext<'a> {
     /// An ordinary cluster of these pods.
     pub(crate) fn of(replicas: Replicas<'a>) -> Self {
         Self {
-            service_range: "10.96.17.0/24".parse().unwrap(),
+            service_ranges: "10.96.17.0/24".parse::<ipnet::IpNet>().unwrap().into(),
             domain: "cluster.local",
             names: &[],
             scheduling: Scheduling::Host,

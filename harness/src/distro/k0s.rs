@@ -245,7 +245,7 @@ fn configuration(version: KubernetesVersion, cx: &ControlPlaneContext<'_>) -> St
                 "provider": "custom",
                 // Of no consequence: the host gives pods their addresses.
                 "podCIDR": "10.244.0.0/16",
-                "serviceCIDR": cx.service_range.to_string(),
+                "serviceCIDR": cx.service_ranges.to_string(),
                 "clusterDomain": cx.domain,
             },
             "storage": storage,

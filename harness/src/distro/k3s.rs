@@ -105,7 +105,7 @@ fn server(cx: &ControlPlaneContext<'_>) -> Container {
         .map(|&word| word.to_owned())
         .collect();
     command.extend([
-        format!("--service-cidr={}", cx.service_range),
+        format!("--service-cidr={}", cx.service_ranges),
         format!("--cluster-domain={}", cx.domain),
         format!(
             "--kube-apiserver-arg=egress-selector-config-file={}",

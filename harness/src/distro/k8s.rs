@@ -47,6 +47,10 @@ impl Distro for K8s {
         true
     }
 
+    fn can_be_dual_stack(&self) -> bool {
+        true
+    }
+
     fn stores(&self) -> &'static [DatastoreKind] {
         &[
             DatastoreKind::Etcd,
@@ -86,7 +90,7 @@ fn apiserver(cx: &ControlPlaneContext<'_>) -> Container {
     );
     command.extend([
         format!("--egress-selector-config-file={}", egress::PATH),
-        format!("--service-cluster-ip-range={}", cx.service_range),
+        format!("--service-cluster-ip-range={}", cx.service_ranges),
         format!("--service-account-issuer={issuer}"),
     ]);
     if cx.replicas.are_several() {

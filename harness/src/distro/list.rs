@@ -31,6 +31,11 @@ pub trait Distro: fmt::Debug + Send + Sync {
         false
     }
 
+    /// May its services have addresses of two families, where the host's have?
+    fn can_be_dual_stack(&self) -> bool {
+        false
+    }
+
     /// The version when the user names none.
     fn default_version(&self) -> VersionRequest {
         VersionRequest::Minor(1, 34)

@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use ipnet::IpNet;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -19,7 +18,7 @@ use super::{
     kubeconfig::failed,
     service_range::discover,
 };
-use crate::{asset::Image, shared_client::SharedClient};
+use crate::{asset::Image, shared_client::SharedClient, slice::ServiceRanges};
 
 /// A host that is up. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -30,7 +29,7 @@ pub struct HostCluster {
 #[derive(Debug)]
 struct Inner {
     facts: HostFacts,
-    service_range: OnceCell<IpNet>,
+    service_ranges: OnceCell<ServiceRanges>,
     client: SharedClient,
 }
 
@@ -49,7 +48,7 @@ impl HostCluster {
         Self {
             inner: Arc::new(Inner {
                 facts,
-                service_range: OnceCell::new(),
+                service_ranges: OnceCell::new(),
                 client: SharedClient::default(),
             }),
         }
@@ -106,14 +105,14 @@ impl HostCluster {
         addresses
     }
 
-    /// The range that it allots service addresses from; asked once, then remembered.
+    /// The ranges that it allots service addresses from; asked once, then remembered.
     ///
     /// # Errors
     /// The host does not answer, or gives no way to find out.
-    pub async fn service_range(&self) -> Result<IpNet, Error> {
+    pub async fn service_ranges(&self) -> Result<ServiceRanges, Error> {
         let find = async || discover(&self.client().await?, self.name()).await;
         self.inner
-            .service_range
+            .service_ranges
             .get_or_try_init(find)
             .await
             .copied()

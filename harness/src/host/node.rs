@@ -19,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) name: String,
     pub(crate) address: IpAddr,
+    /// The one of the other family, where the engine gives such.
+    pub(crate) second_address: Option<IpAddr>,
     /// When it was started, as the engine writes it. Another time is another life.
     pub(crate) started: String,
 }

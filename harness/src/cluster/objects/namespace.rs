@@ -42,7 +42,7 @@ pub(in crate::cluster) fn version_patch(version: KubernetesVersion) -> serde_jso
     json!({ "metadata": { "annotations": { VERSION: version.to_string() } } })
 }
 
-/// A merge patch that records which addresses the cluster has.
+/// A merge patch that records which addresses the cluster has. Of those of a second family the Service is the record.
 pub(in crate::cluster) fn slice_patch(addressing: &Addressing) -> serde_json::Value {
-    json!({ "metadata": { "annotations": { SLICE: addressing.range().to_string() } } })
+    json!({ "metadata": { "annotations": { SLICE: addressing.ranges().first.to_string() } } })
 }

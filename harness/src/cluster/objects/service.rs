@@ -22,10 +22,10 @@ pub(in crate::cluster) enum Exposure {
     ClusterIp,
 }
 
-/// With the given address, or one of the host's choice.
+/// With the given address, one of each family, or one of the host's choice.
 pub(in crate::cluster) fn service(
     names: &Names,
-    address: Option<IpAddr>,
+    addresses: &[IpAddr],
     exposure: Exposure,
     api_port: u16,
     replicas: u8,
@@ -34,11 +34,14 @@ pub(in crate::cluster) fn service(
         Exposure::NodePort => "NodePort",
         Exposure::ClusterIp => "ClusterIP",
     };
+    let are_two = addresses.len() > 1;
     Service {
         metadata: names.metadata(names.control_plane()),
         spec: Some(ServiceSpec {
             type_: Some(exposure.to_owned()),
-            cluster_ip: address.map(|address| address.to_string()),
+            cluster_ip: addresses.first().map(ToString::to_string),
+            cluster_ips: are_two.then(|| addresses.iter().map(ToString::to_string).collect()),
+            ip_family_policy: are_two.then(|| "RequireDualStack".to_owned()),
             selector: Some([(CONTROL_PLANE.to_owned(), names.cluster().to_owned())].into()),
             // With one server the port is set up while it starts; the harness asks the server itself. Of
             // several only those that are ready are asked.

@@ -125,11 +125,25 @@ fn the_rights_are_as_recorded() {
 fn the_service_is_as_recorded() {
     insta::assert_yaml_snapshot!(service(
         &names(),
-        Some(address(1)),
+        &[address(1)],
         Exposure::NodePort,
         6443,
         1
     ));
+}
+
+#[test]
+fn a_service_of_two_families_claims_both_addresses() {
+    let second: IpAddr = "fd00:10:96::1701".parse().unwrap();
+    let addresses = [address(1), second];
+    let spec = service(&names(), &addresses, Exposure::ClusterIp, 6443, 1).spec;
+    let spec = spec.unwrap();
+    assert_eq!(spec.cluster_ip.unwrap(), "10.96.17.1");
+    assert_eq!(
+        spec.cluster_ips.unwrap(),
+        ["10.96.17.1", "fd00:10:96::1701"]
+    );
+    assert_eq!(spec.ip_family_policy.unwrap(), "RequireDualStack");
 }
 
 #[test]
@@ -139,7 +153,7 @@ fn the_configuration_is_as_recorded() {
 
 #[test]
 fn the_service_selects_the_pod() {
-    let service = service(&names(), None, Exposure::ClusterIp, 6443, 1);
+    let service = service(&names(), &[], Exposure::ClusterIp, 6443, 1);
     let selector = service.spec.unwrap().selector.unwrap();
     let set = stateful_set(&names(), &control_plane(), &images())
         .spec

@@ -98,7 +98,7 @@ impl VirtualCluster {
         };
         let Started {
             options,
-            range,
+            ranges,
             assets,
         } = started;
         let to = assets.resolve(request).await?;
@@ -110,8 +110,8 @@ impl VirtualCluster {
             nearest: route::next(from, assets.catalogue()).filter(|nearest| *nearest != to),
         };
         if route::between(from, to).map_err(refuse)? == Route::Up {
-            let before = options.describe(from, *range, &[]);
-            let control_plane = &options.describe(to, *range, &[]);
+            let before = options.describe(from, *ranges, &[]);
+            let control_plane = &options.describe(to, *ranges, &[]);
             route::compare(&before, control_plane).map_err(refuse)?;
             let climb = Climb {
                 cluster: self,

@@ -120,6 +120,7 @@ fn host_config(
         devices,
         network_mode: Some(network.to_owned()),
         port_bindings: Some(ports.iter().copied().map(binding).collect()),
+        sysctls: options.is_dual_stack().then(forwards_ipv6),
         // Comes back with the engine, and otherwise tries once more at most.
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::ON_FAILURE),
@@ -127,6 +128,13 @@ fn host_config(
         }),
         ..HostConfig::default()
     }
+}
+
+/// The engine switches IPv6 off in a container unless its network has it, and forwarding always.
+fn forwards_ipv6() -> HashMap<String, String> {
+    [("disable_ipv6", "0"), ("forwarding", "1")]
+        .map(|(name, value)| (format!("net.ipv6.conf.all.{name}"), value.to_owned()))
+        .into()
 }
 
 /// Pods and images stay off the container's own layers. Anonymous, so that it goes with the container; where somebody
@@ -193,5 +201,19 @@ mod tests {
         let worker = check(NodeRole::Worker);
         assert_eq!(worker["HostConfig"]["PortBindings"], serde_json::json!({}));
         assert_eq!(worker["Labels"][labels::ROLE], "worker");
+    }
+
+    #[test]
+    fn a_node_of_two_families_forwards_ipv6() {
+        let options = options().dual_stack();
+        let body = body(
+            "web",
+            NodeRole::Worker,
+            &options,
+            "kind",
+            &Machine::default(),
+        );
+        let sysctls = body.host_config.unwrap().sysctls.unwrap();
+        assert_eq!(sysctls["net.ipv6.conf.all.forwarding"], "1");
     }
 }

@@ -7,7 +7,6 @@ use std::{
 
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use futures::future::try_join_all;
-use ipnet::IpNet;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Node as KubernetesNode};
 use kube::{
     Api, Client,
@@ -101,13 +100,14 @@ async fn build(
     let image = ImageFacts::read(engine, &made[0]).await?;
     let version = version(&image.release, options)?;
     if image.network.is_none() {
-        let pods = pod_subnet(options)?;
+        let pods = options.pod_subnets()?;
         let files = pod_network::first_files(&pods, options.workers == 0);
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
         try_join_all(made.iter().map(|id| files::write(engine, id, &files))).await?;
     }
     nodes::start(engine, made.iter().map(String::as_str)).await?;
     let nodes = nodes::of_options(engine, options).await?;
+    check_families(options, &nodes)?;
     phases.end("containers");
 
     step.detail("booting");
@@ -116,6 +116,7 @@ async fn build(
             name: &node.name,
             role: nodes::role(position),
             address: node.address,
+            second_address: node.second_address,
             release: &image.release,
             version,
             is_rootless: machine.is_rootless,
@@ -190,13 +191,19 @@ async fn prepare(
     ready::booted(node, &options.name, None, deadline.step("boot", BOOT)).await
 }
 
-fn pod_subnet(options: &KindOptions) -> Result<IpNet, Error> {
-    let parsed = options.pod_subnet.parse();
-    parsed.map_err(|error: ipnet::AddrParseError| Error::Option {
-        option: "pod subnet",
-        value: options.pod_subnet.clone(),
-        reason: error.to_string(),
-    })
+/// The engine decides whether its network has IPv6.
+fn check_families(options: &KindOptions, nodes: &[Node]) -> Result<(), Error> {
+    if options.is_dual_stack() && nodes.iter().any(|node| node.second_address.is_none()) {
+        return Err(Error::Option {
+            option: "service subnet",
+            value: options.service_subnet.clone(),
+            reason: format!(
+                "nodes of two families need IPv6 in the engine's network `{}`",
+                network::NAME
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// The version without what a build from between two releases adds to it.

@@ -199,6 +199,8 @@ fn group(containers: Vec<ContainerSummary>) -> Vec<KindCluster> {
 pub(super) struct Wiring {
     /// Its address in the Docker network.
     pub(super) address: IpAddr,
+    /// The one of the other family.
+    pub(super) second_address: Option<IpAddr>,
     /// Where this machine reaches its API port.
     pub(super) api: Option<String>,
     /// When it was started, as the engine writes it.
@@ -230,11 +232,14 @@ pub(super) async fn wiring(engine: &Engine, container: &str) -> Result<Wiring, E
 
 fn read_wiring(container: &ContainerInspectResponse) -> Option<Wiring> {
     let settings = container.network_settings.as_ref()?;
-    let address = settings
-        .networks
-        .as_ref()?
-        .values()
-        .find_map(|network| network.ip_address.as_deref()?.parse().ok())?;
+    let networks = settings.networks.as_ref()?;
+    let (address, second_address) = networks.values().find_map(|network| {
+        let read = |address: &Option<String>| address.as_deref()?.parse().ok();
+        Some((
+            read(&network.ip_address)?,
+            read(&network.global_ipv6_address),
+        ))
+    })?;
     let label = format!("desktop.docker.io/ports/{API_PORT}/tcp");
     // Docker Desktop may publish elsewhere than it says, and then says so in a label.
     let published = container
@@ -253,6 +258,7 @@ fn read_wiring(container: &ContainerInspectResponse) -> Option<Wiring> {
     };
     Some(Wiring {
         address,
+        second_address,
         api: published.or_else(bound),
         started: container
             .state

@@ -22,6 +22,8 @@ pub(super) struct NodeFacts<'a> {
     pub(super) name: &'a str,
     pub(super) role: NodeRole,
     pub(super) address: IpAddr,
+    /// The one of the other family.
+    pub(super) second_address: Option<IpAddr>,
     /// As the image says it, such as `v1.34.2` or `v1.35.0-alpha.1`.
     pub(super) release: &'a str,
     pub(super) version: KubernetesVersion,
@@ -68,6 +70,12 @@ fn cluster(options: &KindOptions, node: NodeFacts<'_>) -> Value {
         }
         map
     };
+    // With two families the plain name is refused.
+    let node_mask = if options.is_dual_stack() {
+        "node-cidr-mask-size-ipv4"
+    } else {
+        "node-cidr-mask-size"
+    };
     let mut cluster = json!({
         "apiVersion": kubeadm_version(node.version),
         "kind": "ClusterConfiguration",
@@ -86,7 +94,7 @@ fn cluster(options: &KindOptions, node: NodeFacts<'_>) -> Value {
             ("kube-api-burst", "400"),
             ("concurrent-namespace-syncs", "30"),
             ("concurrent-gc-syncs", "40"),
-            ("node-cidr-mask-size", "22"),
+            (node_mask, "22"),
         ])},
         "scheduler": {"extraArgs": arguments(&[
             ("leader-elect", "false"),
@@ -151,11 +159,19 @@ fn registration(options: &KindOptions, node: NodeFacts<'_>) -> Value {
     json!({
         "criSocket": "unix:///run/containerd/containerd.sock",
         "kubeletExtraArgs": {
-            "node-ip": node.address,
+            "node-ip": node_ip(options, node),
             "provider-id": format!("kind://docker/{}/{}", options.name, node.name),
             "node-labels": labels.join(","),
         },
     })
+}
+
+/// A node of one family has one address, also where the engine gave it two.
+fn node_ip(options: &KindOptions, node: NodeFacts<'_>) -> String {
+    match node.second_address {
+        Some(second) if options.is_dual_stack() => format!("{},{second}", node.address),
+        _ => node.address.to_string(),
+    }
 }
 
 fn kubelet(options: &KindOptions, node: NodeFacts<'_>) -> Value {
@@ -373,6 +389,7 @@ mod tests {
             name: "web-control-plane",
             role: NodeRole::ControlPlane,
             address: [172, 18, 0, 2].into(),
+            second_address: None,
             release: version,
             version: version.parse().unwrap(),
             is_rootless: false,
@@ -393,6 +410,30 @@ mod tests {
     #[test]
     fn one_node_of_a_new_version() {
         insta::assert_snapshot!(config(&options(), node("v1.34.2")).unwrap());
+    }
+
+    #[test]
+    fn one_node_of_two_families() {
+        let facts = NodeFacts {
+            second_address: "fc00::2".parse().ok(),
+            ..node("v1.34.2")
+        };
+        let configuration = config(&options().dual_stack(), facts).unwrap();
+        for line in [
+            "podSubnet: 10.244.0.0/16,fd00:10:244::/56",
+            "serviceSubnet: 10.96.0.0/12,fd00:10:96::/112",
+            "value: 172.18.0.2,fc00::2",
+            "name: node-cidr-mask-size-ipv4",
+        ] {
+            let mut lines = configuration.lines();
+            assert!(
+                lines.any(|found| found.trim_start_matches([' ', '-']) == line),
+                "{line} in {configuration}"
+            );
+        }
+        // A host of one family is as it is elsewhere.
+        let one = config(&options(), facts).unwrap();
+        assert_eq!(one, config(&options(), node("v1.34.2")).unwrap());
     }
 
     #[test]

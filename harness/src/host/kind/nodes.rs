@@ -96,6 +96,7 @@ async fn node(engine: &Engine, name: &str) -> Result<Node, Error> {
         engine: engine.clone(),
         name: name.to_owned(),
         address: wiring.address,
+        second_address: wiring.second_address,
         started: wiring.started,
     })
 }

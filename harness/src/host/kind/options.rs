@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
+
 use super::super::Error;
 
 /// How to make a kind cluster.
@@ -24,9 +26,10 @@ pub struct KindOptions {
     pub node_labels: Vec<(String, String)>,
     /// Feature gates of every component.
     pub feature_gates: Vec<(String, bool)>,
-    /// The range of pod addresses.
+    /// The range of pod addresses; one of each family, with a comma between them, on a host of two.
     pub pod_subnet: String,
-    /// The range of service addresses. Wider than kind's own, so that many virtual clusters find room.
+    /// The range of service addresses, or one of each family. Wider than kind's own, so that many virtual
+    /// clusters find room.
     pub service_subnet: String,
     /// How long it may take until the nodes are ready.
     pub timeout: Duration,
@@ -78,6 +81,32 @@ impl Default for KindOptions {
 }
 
 impl KindOptions {
+    /// The same with addresses of two families, IPv4 first, in the ranges that kind takes for them.
+    #[must_use]
+    pub fn dual_stack(self) -> Self {
+        let usual = Self::default();
+        Self {
+            pod_subnet: format!("{},fd00:10:244::/56", usual.pod_subnet),
+            service_subnet: format!("{},fd00:10:96::/112", usual.service_subnet),
+            ..self
+        }
+    }
+
+    pub(super) fn is_dual_stack(&self) -> bool {
+        self.service_subnet.contains(',')
+    }
+
+    /// The ranges of pod addresses, one of each family.
+    pub(super) fn pod_subnets(&self) -> Result<Vec<IpNet>, Error> {
+        let subnets = self.pod_subnet.split(',').map(str::parse);
+        let subnets: Result<_, ipnet::AddrParseError> = subnets.collect();
+        subnets.map_err(|error| Error::Option {
+            option: "pod subnet",
+            value: self.pod_subnet.clone(),
+            reason: error.to_string(),
+        })
+    }
+
     /// The names of the containers, the control plane's first, as kind numbers them.
     pub(super) fn node_names(&self) -> Vec<String> {
         let mut names = vec![format!("{}-control-plane", self.name)];

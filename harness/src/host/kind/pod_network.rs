@@ -22,14 +22,15 @@ use crate::{deadline::Deadline, wait};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) node: String,
-    pub(super) address: IpAddr,
-    pub(super) pods: IpNet,
+    /// One for each family of `pods`.
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) pods: Vec<IpNet>,
 }
 
 /// When the routes were made: as long as the container has not been started since, they are there.
 pub(super) const ROUTES_OF: &str = "/kind/vcluster-test-routes-of";
 
-/// The image masquerades this range at every start.
+/// The image masquerades these ranges at every start, a line each.
 const RANGE: &str = "/kind/pod-subnet";
 
 /// The first name in the directory counts, so that what the image brings may stay.
@@ -37,8 +38,9 @@ const CONFIGURATION: &str = "/etc/cni/net.d/00-vcluster-test.conflist";
 
 /// What to write into a node that has not been started yet. A node that is alone has all the addresses,
 /// and so is ready at once.
-pub(super) fn first_files(pods: &IpNet, is_alone: bool) -> Vec<(&'static str, String)> {
-    let mut files = vec![(RANGE, format!("{pods}\n"))];
+pub(super) fn first_files(pods: &[IpNet], is_alone: bool) -> Vec<(&'static str, String)> {
+    let ranges: Vec<_> = pods.iter().map(ToString::to_string).collect();
+    let mut files = vec![(RANGE, format!("{}\n", ranges.join("\n")))];
     if is_alone {
         files.push((CONFIGURATION, configuration(pods)));
     }
@@ -90,7 +92,10 @@ async fn shares(
         match found.as_ref().map(|found| share(found.as_ref())) {
             Ok(Some(pods)) => Ok(Member {
                 node: node.name.clone(),
-                address: node.address,
+                addresses: [node.address]
+                    .into_iter()
+                    .chain(node.second_address)
+                    .collect(),
                 pods,
             }),
             _ => Err(Error::NotReady {
@@ -104,17 +109,24 @@ async fn shares(
     try_join_all(waits).await
 }
 
-fn share(node: Option<&KubernetesNode>) -> Option<IpNet> {
-    node?.spec.as_ref()?.pod_cidr.as_ref()?.parse().ok()
+/// One range of each family of the cluster.
+fn share(node: Option<&KubernetesNode>) -> Option<Vec<IpNet>> {
+    let ranges = node?.spec.as_ref()?.pod_cidrs.as_ref()?;
+    ranges.iter().map(|range| range.parse().ok()).collect()
 }
 
 /// Point to point rather than a bridge: all traffic passes the node's own rules, so service addresses
 /// work between pods of one node without the kernel's bridge filter.
-fn configuration(pods: &IpNet) -> String {
-    let everywhere = match pods {
-        IpNet::V4(_) => "0.0.0.0/0",
-        IpNet::V6(_) => "::/0",
-    };
+fn configuration(pods: &[IpNet]) -> String {
+    let everywhere = pods.iter().map(|range| match range {
+        IpNet::V4(_) => json!({"dst": "0.0.0.0/0"}),
+        IpNet::V6(_) => json!({"dst": "::/0"}),
+    });
+    let everywhere: Vec<_> = everywhere.collect();
+    let ranges: Vec<_> = pods
+        .iter()
+        .map(|range| json!([{"subnet": range}]))
+        .collect();
     let configuration = json!({
         "cniVersion": "0.4.0",
         "name": "vcluster-test",
@@ -126,8 +138,8 @@ fn configuration(pods: &IpNet) -> String {
                     "type": "host-local",
                     // In memory, like the pods' sandboxes.
                     "dataDir": "/run/cni-ipam-state",
-                    "ranges": [[{"subnet": pods}]],
-                    "routes": [{"dst": everywhere}],
+                    "ranges": ranges,
+                    "routes": everywhere,
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": true}},
@@ -139,9 +151,13 @@ fn configuration(pods: &IpNet) -> String {
 fn routes(own: &Member, members: &[Member]) -> String {
     let others = members.iter().filter(|member| member.node != own.node);
     let mut lines = vec!["sysctl -qw net.ipv4.ip_forward=1".to_owned()];
-    lines.extend(
-        others.map(|other| format!("ip route replace {} via {}", other.pods, other.address)),
-    );
+    for other in others {
+        for range in &other.pods {
+            let is_of_the_family = |address: &&IpAddr| address.is_ipv4() == range.addr().is_ipv4();
+            let via = other.addresses.iter().find(is_of_the_family);
+            lines.extend(via.map(|address| format!("ip route replace {range} via {address}")));
+        }
+    }
     lines.join("\n")
 }
 
@@ -152,9 +168,22 @@ mod tests {
     fn members() -> [Member; 2] {
         [("a", 2, "10.244.0.0/22"), ("b", 3, "10.244.4.0/22")].map(|(node, last, pods)| Member {
             node: node.to_owned(),
-            address: [172, 18, 0, last].into(),
-            pods: pods.parse().unwrap(),
+            addresses: vec![[172, 18, 0, last].into()],
+            pods: vec![pods.parse().unwrap()],
         })
+    }
+
+    /// With a second family.
+    fn members_of_two_families() -> [Member; 2] {
+        let mut members = members();
+        for (member, (address, pods)) in members.iter_mut().zip([
+            ("fc00::2", "fd00:10:244::/64"),
+            ("fc00::3", "fd00:10:244:1::/64"),
+        ]) {
+            member.addresses.push(address.parse().unwrap());
+            member.pods.push(pods.parse().unwrap());
+        }
+        members
     }
 
     #[test]
@@ -166,5 +195,14 @@ mod tests {
     #[test]
     fn a_node_gives_addresses_from_its_share() {
         insta::assert_snapshot!(configuration(&members()[1].pods));
+    }
+
+    #[test]
+    fn a_node_of_two_families_has_a_share_and_routes_of_each() {
+        let members = members_of_two_families();
+        insta::assert_snapshot!(configuration(&members[1].pods));
+        let routes = routes(&members[0], &members);
+        assert!(routes.contains("ip route replace 10.244.4.0/22 via 172.18.0.3\n"));
+        assert!(routes.contains("ip route replace fd00:10:244:1::/64 via fc00::3"));
     }
 }

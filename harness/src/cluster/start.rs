@@ -431,6 +431,7 @@ fn pool_of(options: &VirtualClusterBuilder, described: &ControlPlane) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use ipnet::IpNet;
     use rstest::rstest;
 
     use super::*;
@@ -468,8 +469,8 @@ mod tests {
 
     fn is_pooled(builder: VirtualClusterBuilder) -> bool {
         let options = builder.pooled(Pool::usual(false));
-        let range = "10.96.0.0/12".parse().unwrap();
-        let described = options.describe("1.34.2".parse().unwrap(), range, &[]);
+        let range: IpNet = "10.96.0.0/12".parse().unwrap();
+        let described = options.describe("1.34.2".parse().unwrap(), range.into(), &[]);
         pool_of(&options, &described).is_some()
     }
 

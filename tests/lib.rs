@@ -9,8 +9,11 @@ use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ListParams, LogParams, PostParams},
+    core::NamespaceResourceScope,
 };
+use serde_json::Value;
 use vcluster_harness::{
+    cluster::VirtualCluster,
     deadline::Deadline,
     wait::{self, conditions},
 };
@@ -41,6 +44,28 @@ pub async fn output_of(pods: &Api<Pod>, pod: &Pod) -> anyhow::Result<String> {
         "{name} ended {phase:?} and said {output:?}"
     );
     Ok(output)
+}
+
+/// Makes an object of the default namespace in the virtual cluster, waits for its twin, and gives that.
+pub async fn twin_of<K>(cluster: &VirtualCluster, object: Value) -> anyhow::Result<Value>
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned
+        + Send
+        + 'static,
+{
+    let objects: Api<K> = Api::default_namespaced(cluster.client());
+    let object = objects
+        .create(&PostParams::default(), &serde_json::from_value(object)?)
+        .await?;
+    let on_host: Api<K> = Api::namespaced(cluster.host_client(), cluster.namespace());
+    let name = cluster.host_key("default", &object.name_any()).name;
+    let is_there = |object: Option<&K>| object.is_some();
+    let twin = wait::until(&on_host, &name, is_there, soon("on the host")).await?;
+    Ok(serde_json::to_value(twin)?)
 }
 
 /// Waits until no object of that name is there.

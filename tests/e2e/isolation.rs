@@ -1,16 +1,18 @@
 //! Two clusters on one host know nothing of each other.
 
 use anyhow::ensure;
-use e2e::{gone, is_told, soon, start};
+use e2e::{gone, is_told, soon, start, twin_of};
 use k8s_openapi::api::{
-    core::v1::{ConfigMap, ContainerStatus, Namespace, Pod, Secret},
+    core::v1::{ConfigMap, ContainerStatus, Endpoints, Namespace, Node, Pod, Secret, Service},
     discovery::v1::EndpointSlice,
+    networking::v1::Ingress,
+    node::v1::RuntimeClass,
 };
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use vcluster_fixtures::pods::{shell, sleeper};
 use vcluster_harness::{asset::Component, cluster::VirtualCluster, command, vcluster_test, wait};
 
@@ -202,5 +204,140 @@ async fn a_pod_that_is_part_of_its_node_is_the_hosts_to_refuse(
         .await?;
     gone(&pods, "spy").await?;
     start(&pods, &sleeper("spy", &image)).await?;
+    Ok(())
+}
+
+/// What traffic others than the tenant send would follow (CVE-2020-8554, CVE-2021-25740, CVE-2021-25742).
+#[vcluster_test(distro = "k8s", sync = "sync.yaml")]
+async fn no_service_and_no_ingress_leads_others_astray(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    let name = "db.elsewhere.svc.cluster.local";
+    let alias = json!({"metadata": {"name": "alias"}, "spec": {"type": "ExternalName", "externalName": name}});
+    let services: Api<Service> = Api::default_namespaced(client.clone());
+    let parameters = PostParams::default();
+    services
+        .create(&parameters, &serde_json::from_value(alias)?)
+        .await?;
+    let ports = json!([{"port": 80}]);
+    let thief = json!({"metadata": {"name": "thief"}, "spec": {"externalIPs": ["192.0.2.7"], "ports": ports}});
+    let thief = Box::pin(twin_of::<Service>(&cluster, thief)).await?;
+    ensure!(thief["spec"]["externalIPs"].is_null(), "{thief}");
+    let note = is_told(&client, "Service", "thief", "spec.externalIPs (192.0.2.7)").await?;
+    ensure!(note.contains("toHost.services.externalIPs"), "{note}");
+
+    let open = json!({"metadata": {"name": "open"}, "spec": {"type": "NodePort", "ports": ports}});
+    services
+        .create(&parameters, &serde_json::from_value(open)?)
+        .await?;
+    let foreign = json!({"metadata": {"name": "open"}, "subsets": [
+        {"addresses": [{"ip": "192.0.2.9"}], "ports": [{"port": 80}]}]});
+    let open = Box::pin(twin_of::<Endpoints>(&cluster, foreign)).await?;
+    ensure!(!open.to_string().contains("192.0.2.9"), "{open}");
+    let note = is_told(&client, "Endpoints", "open", "1 addresses").await?;
+    ensure!(note.contains("toHost.services.foreignEndpoints"), "{note}");
+
+    let nginx = "nginx.ingress.kubernetes.io";
+    let annotations = json!({
+        format!("{nginx}/configuration-snippet"): "alias /;",
+        format!("{nginx}/auth-secret"): "kube-system/admin",
+        "external-dns.alpha.kubernetes.io/hostname": "www.example.com",
+    });
+    let spec = json!({"defaultBackend": {"service": {"name": "open", "port": {"number": 80}}}});
+    let ingress = json!({"metadata": {"name": "web", "annotations": annotations}, "spec": spec});
+    let ingress = Box::pin(twin_of::<Ingress>(&cluster, ingress)).await?;
+    let arrived = &ingress["metadata"]["annotations"];
+    ensure!(
+        arrived[format!("{nginx}/configuration-snippet")].is_null(),
+        "{arrived}"
+    );
+    ensure!(
+        arrived["external-dns.alpha.kubernetes.io/hostname"].is_null(),
+        "{arrived}"
+    );
+    let secret = cluster.host_key("kube-system", "admin").to_string();
+    ensure!(
+        arrived[format!("{nginx}/auth-secret")] == secret,
+        "{arrived}"
+    );
+    for key in [
+        "configuration-snippet",
+        "external-dns.alpha.kubernetes.io/hostname",
+    ] {
+        is_told(&client, "Ingress", "web", key).await?;
+    }
+
+    // It was the first that came, and everything after it has a twin by now.
+    let on_host: Api<Service> = Api::namespaced(cluster.host_client(), cluster.namespace());
+    let alias = cluster.host_key("default", "alias").name;
+    ensure!(
+        on_host.get_opt(&alias).await?.is_none(),
+        "{alias} is on the host"
+    );
+    Ok(())
+}
+
+/// What add-ons, classes and schedulers of the host would give.
+#[vcluster_test(distro = "k8s")]
+async fn a_pod_gets_no_more_of_the_host_than_its_cluster_may(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    let image = cluster.image(Component::Shell).await?;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let pod = |name: &str, more: Value| -> anyhow::Result<Pod> {
+        let mut pod = serde_json::to_value(sleeper(name, &image))?;
+        for (key, value) in more.as_object().into_iter().flatten() {
+            pod["spec"][key] = value.clone();
+        }
+        Ok(serde_json::from_value(pod)?)
+    };
+    let networks = "k8s.v1.cni.cncf.io/networks";
+    let mut curious = pod("curious", json!({}))?;
+    curious.metadata.annotations =
+        Some([(networks.to_owned(), "kube-system/admin".to_owned())].into());
+    let curious = serde_json::to_value(curious)?;
+    let curious = Box::pin(twin_of::<Pod>(&cluster, curious)).await?;
+    ensure!(
+        curious["metadata"]["annotations"][networks].is_null(),
+        "{curious}"
+    );
+    is_told(&client, "Pod", "curious", networks).await?;
+
+    let class = json!({"metadata": {"name": "sandbox"}, "handler": "sandbox"});
+    let classes: Api<RuntimeClass> = Api::all(client.clone());
+    classes
+        .create(&PostParams::default(), &serde_json::from_value(class)?)
+        .await?;
+    let sandboxed = pod("sandboxed", json!({"runtimeClassName": "sandbox"}))?;
+    pods.create(&PostParams::default(), &sandboxed).await?;
+    is_told(&client, "Pod", "sandboxed", "fromHost.runtimeClasses").await?;
+
+    let waiting = pod("waiting", json!({"schedulerName": "mine"}))?;
+    pods.create(&PostParams::default(), &waiting).await?;
+    is_told(&client, "Pod", "waiting", "toHost.pods.schedulerNames").await?;
+    let on_host: Api<Pod> = Api::namespaced(cluster.host_client(), cluster.namespace());
+    for name in ["sandboxed", "waiting"] {
+        let twin = cluster.host_key("default", name).name;
+        ensure!(
+            on_host.get_opt(&twin).await?.is_none(),
+            "{twin} is on the host"
+        );
+    }
+    // As the tenant's own scheduler does.
+    let nodes: Api<Node> = Api::all(cluster.host_client());
+    let nodes = nodes.list(&ListParams::default()).await?;
+    let node = nodes
+        .items
+        .iter()
+        .find_map(|node| node.metadata.name.clone());
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "waiting"},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": node}});
+    let _bound: Value = pods
+        .create_subresource("binding", "waiting", &PostParams::default(), &binding)
+        .await?;
+    let is_ready = wait::conditions::is_pod_ready();
+    Box::pin(wait::until(&pods, "waiting", is_ready, soon("ready"))).await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What is synced only on request: each goes to the host, under the rights that its switch gives.
 
 use anyhow::{Context as _, ensure};
-use e2e::{gone, soon, start};
+use e2e::{gone, start, twin_of};
 use k8s_openapi::api::{
     core::v1::{Pod, ServiceAccount},
     networking::v1::{Ingress, NetworkPolicy},
@@ -17,7 +17,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use vcluster_fixtures::pods::sleeper;
-use vcluster_harness::{asset::Component, cluster::VirtualCluster, vcluster_test, wait};
+use vcluster_harness::{asset::Component, cluster::VirtualCluster, vcluster_test};
 
 /// Creates an object, waits for its twin, deletes the object, and waits until the twin is gone.
 async fn comes_and_goes<K>(cluster: &VirtualCluster, object: Value) -> anyhow::Result<Value>
@@ -30,17 +30,14 @@ where
         + Send
         + 'static,
 {
-    let object: K = serde_json::from_value(object)?;
-    let name = object.meta().name.clone().context("no name")?;
+    let name = object["metadata"]["name"].as_str().context("no name")?;
+    let name = name.to_owned();
+    let twin = twin_of::<K>(cluster, object).await?;
     let objects: Api<K> = Api::default_namespaced(cluster.client());
-    let on_host: Api<K> = Api::namespaced(cluster.host_client(), cluster.namespace());
-    let host_name = cluster.host_key("default", &name).name;
-    objects.create(&PostParams::default(), &object).await?;
-    let is_there = |object: Option<&K>| object.is_some();
-    let twin = wait::until(&on_host, &host_name, is_there, soon("on the host")).await?;
     objects.delete(&name, &DeleteParams::default()).await?;
-    gone(&on_host, &host_name).await?;
-    Ok(serde_json::to_value(twin)?)
+    let on_host: Api<K> = Api::namespaced(cluster.host_client(), cluster.namespace());
+    gone(&on_host, &cluster.host_key("default", &name).name).await?;
+    Ok(twin)
 }
 
 #[vcluster_test(distro = "k8s", sync = "sync.yaml")]

@@ -1,6 +1,6 @@
 //! The program that runs in every virtual cluster's control-plane pod.
 
-use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{env, fs, io, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -10,7 +10,12 @@ use kube::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 use vcluster_syncer::{
     Syncer, client,
     clusters::Clusters,
@@ -61,13 +66,20 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("VCLUSTER_SYNCER_LOG")
+    // By the part of the program and nothing finer, for which all of this program lies in memory.
+    let chosen = env::var("VCLUSTER_SYNCER_LOG").ok();
+    let chosen = chosen.and_then(|text| text.parse::<Targets>().ok());
+    let filter = chosen.unwrap_or_else(|| {
         // The clients report every refused connection while an API server starts.
-        .unwrap_or_else(|_| EnvFilter::new("info,kube_client=off,kube_runtime=off"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false)
+        let silent = ["kube_client", "kube_runtime"].map(|part| (part, LevelFilter::OFF));
+        Targets::new()
+            .with_default(LevelFilter::INFO)
+            .with_targets(silent)
+    });
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
         .init();
     // The first to install wins; a second one is the same.
     let _first = rustls::crypto::ring::default_provider().install_default();

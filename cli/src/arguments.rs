@@ -104,7 +104,7 @@ pub(crate) struct CreateArguments {
     /// Which Kubernetes distribution its control plane is.
     #[arg(long, default_value = "k8s")]
     pub(crate) distro: String,
-    /// Which Kubernetes version: `1.34`, `1.34.2`, `latest`, `latest-1` or `oldest`; the host's when absent.
+    /// Which Kubernetes version: `1.34`, `1.34.2`, `latest`, `latest-1` or `oldest`; 1.34 when absent.
     #[arg(long, value_parser = version)]
     pub(crate) version: Option<VersionRequest>,
     /// Where it keeps its objects: `etcd`, `kine`, or `env:NAME` for the database whose endpoint is in the

@@ -199,10 +199,11 @@ mod tests {
         // Not written yet: it keeps the one that it got.
         follow(&mut target, &without, 300);
         assert_eq!(read(&target, OWNER).uid, uid(201));
-        let put_back = reading(target.state());
+        let mut put_back = reading(target.state());
         follow(&mut target, &put_back, 300);
         assert_eq!(read(&target, OWNER).uid, uid(201));
-        follow(&mut target, &without, 400);
+        put_back.entries.remove(OWNER);
+        follow(&mut target, &put_back, 400);
         assert_eq!(read(&target, OWNER).uid, uid(401));
     }
 

@@ -28,8 +28,29 @@ use vcluster_harness::{
 
 const GREETING: &str = "Welcome to a cluster of your own";
 
-#[vcluster_test(distro = "k8s", version = "1.34", timeout = "5m")]
+/// In every run: the versions whose programs this project's tests have anyway.
+#[vcluster_test(matrix(distro = ["k8s"], version = ["1.33", "1.34"]), timeout = "5m")]
 async fn guestbook_answers(cluster: VirtualCluster, client: Client) -> anyhow::Result<()> {
+    answers(&cluster, client).await
+}
+
+/// "Does my operator work there as well?" is one line.
+#[vcluster_test(
+    matrix(
+        distro = ["k8s", "k3s", "k0s"],
+        version = ["1.31", "1.32", "1.33", "1.34", "1.35", "1.36"]
+    ),
+    timeout = "5m"
+)]
+#[ignore = "needs official images, which only registries have"]
+async fn guestbook_answers_everywhere(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    answers(&cluster, client).await
+}
+
+async fn answers(cluster: &VirtualCluster, client: Client) -> anyhow::Result<()> {
     let image = cluster.image(Component::Shell).await?;
     tell("the test has a virtual cluster of its own, and pods can be created in it");
     install_the_resource(&client).await?;
@@ -58,7 +79,7 @@ async fn guestbook_answers(cluster: VirtualCluster, client: Client) -> anyhow::R
         within("available", 60),
     )
     .await?;
-    let on_host = pods_of_hello(&cluster).await?;
+    let on_host = pods_of_hello(cluster).await?;
     ensure!(on_host.len() == 2, "the host runs {on_host:?}");
     tell("the operator made a Deployment of a Guestbook: its two pods really run on the host");
 
@@ -91,7 +112,7 @@ async fn guestbook_answers(cluster: VirtualCluster, client: Client) -> anyhow::R
         within("deleted", 30),
     )
     .await?;
-    nothing_of_hello_is_left(&cluster).await?;
+    nothing_of_hello_is_left(cluster).await?;
     tell("the Guestbook is deleted, and the host has nothing of it left");
 
     drop(stop);

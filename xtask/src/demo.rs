@@ -16,7 +16,7 @@ use vcluster_harness::{
 use crate::{process, setup, story::Story, workspace};
 
 const TEST_PROGRAM: &str = "guestbook";
-const TEST: &str = "guestbook_answers";
+const TEST: &str = "guestbook_answers::k8s_1_34";
 /// The test marks what it has to tell by this.
 const MARK: &str = "» ";
 

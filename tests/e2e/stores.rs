@@ -1,7 +1,7 @@
 //! Where a control plane keeps its objects: what each store is good for, what becomes of the data when the
 //! control plane's pod is lost, and what is said of a database that cannot be used.
 
-use std::time::{Duration, Instant};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use e2e::{soon, start};
@@ -24,7 +24,7 @@ use vcluster_harness::{
     vcluster_test, wait,
 };
 
-use crate::stand_in::StandIn;
+use crate::{services::server, stand_in::StandIn};
 
 /// In memory, as with etcd: a pod that is lost takes all objects along, and a new cluster is in its place.
 #[vcluster_test(store = "kine", fresh)]
@@ -40,17 +40,44 @@ async fn kine_serves_a_cluster_that_ends_with_its_pod(
     runs_a_pod(&cluster, client, "after").await
 }
 
+/// The node's own address, where pods of the host get an answer at once: that nobody is there.
 #[rstest]
-#[case::postgres("postgres://me:hush@127.0.0.1:1/web", "connect: connection refused")]
-#[case::mysql("mysql://me:hush@127.0.0.1:1/web", "connect: connection refused")]
+#[case::postgres("postgres")]
+#[case::mysql("mysql")]
 #[vcluster::test]
-async fn a_database_that_nobody_serves_is_told_within_seconds(
+async fn a_database_that_nobody_serves_is_the_cause(
     #[ignore] cluster: VirtualCluster,
-    #[case] endpoint: &str,
-    #[case] expected: &str,
+    #[case] scheme: &str,
+) -> anyhow::Result<()> {
+    let nodes = cluster.host().node_addresses();
+    let node = nodes.first().context("a host has a node")?;
+    let nobody = SocketAddr::new(*node, 1);
+    let endpoint = format!("{scheme}://me:hush@{nobody}/web");
+    cannot_be_used(&cluster, &endpoint, "connect: connection refused").await
+}
+
+/// It takes connections and says nothing, like one that hangs.
+#[vcluster_test]
+async fn a_database_that_does_not_answer_is_the_cause(
+    cluster: VirtualCluster,
+    client: Client,
+) -> anyhow::Result<()> {
+    let image = cluster.image(Component::Shell).await?;
+    let pods: Api<Pod> = Api::default_namespaced(client);
+    let silent = start(&pods, &server("silent", &image)?).await?;
+    let address = silent.status.and_then(|status| status.pod_ip);
+    let address = address.context("a pod that is ready has an address")?;
+    let endpoint = format!("postgres://me:hush@{address}:8080/web");
+    cannot_be_used(&cluster, &endpoint, "timeout").await
+}
+
+async fn cannot_be_used(
+    cluster: &VirtualCluster,
+    endpoint: &str,
+    expected: &str,
 ) -> anyhow::Result<()> {
     let endpoint: Endpoint = endpoint.parse()?;
-    let (error, elapsed) = refused(&cluster, endpoint.clone()).await?;
+    let error = refused(cluster, endpoint.clone()).await?;
     let Cause::Database {
         address, message, ..
     } = &error.source
@@ -60,8 +87,6 @@ async fn a_database_that_nobody_serves_is_told_within_seconds(
     ensure!(*address == endpoint.to_string(), "{address}");
     ensure!(message.contains(expected), "{message}");
     ensure!(!format!("{error:?}").contains("hush"), "{error:?}");
-    // A container says so within ten seconds; on a busy machine it takes some to be started.
-    ensure!(elapsed < Duration::from_secs(45), "{elapsed:?}");
     Ok(())
 }
 
@@ -77,7 +102,7 @@ async fn a_database_outlives_the_control_planes_pod(
 ) -> anyhow::Result<()> {
     let address = database.start(&cluster, client).await?;
     let wrong = database.endpoint(&address, "wrong")?;
-    let (error, _) = refused(&cluster, wrong).await?;
+    let error = refused(&cluster, wrong).await?;
     let Cause::Database { message, .. } = &error.source else {
         anyhow::bail!("{error:?}");
     };
@@ -248,13 +273,9 @@ impl Database {
     }
 }
 
-/// A start that fails for its database, and how long that took.
-async fn refused(
-    cluster: &VirtualCluster,
-    endpoint: Endpoint,
-) -> anyhow::Result<(cluster::Error, Duration)> {
+/// A start that fails for its database.
+async fn refused(cluster: &VirtualCluster, endpoint: Endpoint) -> anyhow::Result<cluster::Error> {
     let name = format!("{}-refused", cluster.name());
-    let started = Instant::now();
     let result = VirtualCluster::builder(&name)
         .owner(cluster.owner().clone())
         .store(endpoint)
@@ -262,7 +283,7 @@ async fn refused(
         .await;
     let error = result.err().context("it started without its database")?;
     ensure!(error.step == Step::ControlPlane, "{error:?}");
-    Ok((error, started.elapsed()))
+    Ok(error)
 }
 
 fn assets() -> anyhow::Result<Assets> {

@@ -1,6 +1,8 @@
 //! Endpoints as text. What is read here is stricter than what kine and its drivers read, since they show
 //! the whole of what they do not understand.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use secrecy::SecretString;
 
 use super::{Database, Endpoint};
@@ -158,16 +160,23 @@ fn check_host(host: &str) -> Result<(), &'static str> {
         Some((name, port)) if has_port(host) => (name, Some(port)),
         _ => (host, None),
     };
-    let is_address = name
+    let in_brackets = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'))
-        .is_some_and(|name| name.parse::<std::net::Ipv6Addr>().is_ok());
+        .and_then(|name| name.parse::<Ipv6Addr>().ok());
+    let address = in_brackets.map(IpAddr::V6).or_else(|| name.parse().ok());
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if name.is_empty() {
         return Err("it has no host");
     }
-    if !is_address && !name.chars().all(is_letter) {
+    if address.is_none() && !name.chars().all(is_letter) {
         return Err("its host is neither a name nor an address");
+    }
+    let is_nowhere = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    if name.eq_ignore_ascii_case("localhost") || address.is_some_and(is_nowhere) {
+        return Err(
+            "there its host would be the control plane's own pod; name one that the host's pods reach",
+        );
     }
     match port.map(str::parse::<u16>) {
         None | Some(Ok(1..)) => Ok(()),
@@ -222,8 +231,8 @@ mod tests {
     )]
     #[case::host_alone("postgresql://db.test", "postgres://db.test/")]
     #[case::special(
-        "postgres://me:p%40ss%2Fw%3A@[::1]:5432",
-        "postgres://me:p%40ss%2Fw%3A@[::1]:5432/"
+        "postgres://me:p%40ss%2Fw%3A@[fd00::1]:5432",
+        "postgres://me:p%40ss%2Fw%3A@[fd00::1]:5432/"
     )]
     #[case::mysql(
         "mysql://me:p%40ss@db.test/web",
@@ -254,6 +263,10 @@ mod tests {
         "postgres://me:secret@a,b",
         "its host is neither a name nor an address"
     )]
+    #[case::itself_by_name("postgres://me:secret@localhost/web", "there its host would be")]
+    #[case::itself("mysql://me:secret@tcp(127.0.0.2:3306)/web", "there its host would be")]
+    #[case::itself_of_six("postgres://me:secret@[::1]:5432/web", "there its host would be")]
+    #[case::everywhere("postgres://me:secret@0.0.0.0/web", "there its host would be")]
     #[case::blank("postgres://me:secret @db.test", "it has a blank in it")]
     #[case::not_encoded("postgres://me:secret%zz@db.test", "its login is not percent-encoded")]
     #[case::at_sign("postgres://me:secret@x@db.test", "its login is not percent-encoded")]

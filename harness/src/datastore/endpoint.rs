@@ -70,9 +70,26 @@ impl Endpoint {
         }
     }
 
-    /// As kine takes it.
+    /// As kine takes it. A database that does not answer is then complained of in time: unless somebody has set
+    /// a limit, drivers wait for two minutes, and their user knows nothing but that there is no API server.
     pub(crate) fn for_kine(&self) -> SecretString {
-        dsn::write(self).into()
+        let (name, limit) = self.database.connect_limit();
+        let options = self.exposed_options().unwrap_or_default();
+        let is_set = options
+            .split('&')
+            .any(|option| option.split('=').next() == Some(name));
+        if is_set {
+            return dsn::write(self).into();
+        }
+        let options = match options {
+            "" => format!("{name}={limit}"),
+            options => format!("{options}&{name}={limit}"),
+        };
+        let limited = Self {
+            options: Some(options.into()),
+            ..self.clone()
+        };
+        dsn::write(&limited).into()
     }
 
     fn secret(secret: Option<&SecretString>) -> Option<&str> {
@@ -107,6 +124,14 @@ impl Database {
             Self::MySql => "mysql",
         }
     }
+
+    /// The option that limits how long a connection may take, and three seconds as its driver reads them.
+    fn connect_limit(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Postgres => ("connect_timeout", "3"),
+            Self::MySql => ("timeout", "3s"),
+        }
+    }
 }
 
 /// Without password and options.
@@ -137,3 +162,26 @@ impl PartialEq for Endpoint {
 }
 
 impl Eq for Endpoint {}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::postgres("postgres://db.test/web", "postgres://db.test/web?connect_timeout=3")]
+    #[case::mysql("mysql://db.test/web", "mysql://tcp(db.test:3306)/web?timeout=3s")]
+    #[case::beside_others(
+        "mysql://db.test/web?readTimeout=9s",
+        "mysql://tcp(db.test:3306)/web?readTimeout=9s&timeout=3s"
+    )]
+    #[case::set(
+        "postgres://db.test/web?connect_timeout=30&sslmode=disable",
+        "postgres://db.test/web?connect_timeout=30&sslmode=disable"
+    )]
+    fn kine_does_not_wait_for_ever(#[case] text: &str, #[case] expected: &str) {
+        let endpoint: Endpoint = text.parse().unwrap();
+        assert_eq!(endpoint.for_kine().expose_secret(), expected);
+    }
+}

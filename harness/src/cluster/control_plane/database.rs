@@ -12,7 +12,7 @@ use super::ContainerFailure;
 use crate::{cluster::error::Cause, distro::OutsideDatabase};
 
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long a container may complain. A database that is just starting is given this time.
+/// How long a container that just started may complain: a database may be starting, too.
 const PATIENCE: Duration = Duration::from_secs(4);
 const LINES: i64 = 40;
 /// What kine says once it serves.
@@ -33,19 +33,18 @@ pub(super) async fn trouble(pods: Api<Pod>, pod: String, database: OutsideDataba
         tail_lines: Some(LINES),
         ..LogParams::default()
     };
-    let mut since = None;
+    let mut started = None;
     loop {
-        // Until the container runs there is no log.
-        let log = pods.logs(&pod, &params).await.unwrap_or_default();
-        match read(&log) {
-            Told::Well => return std::future::pending().await,
-            // A container that was started again has forgotten its complaint.
-            Told::Nothing => {}
-            Told::Trouble(message) => {
-                let since = *since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= PATIENCE {
+        // There is no log until the container runs.
+        if let Ok(log) = pods.logs(&pod, &params).await {
+            let started = *started.get_or_insert_with(Instant::now);
+            match read(&log) {
+                Told::Well => return std::future::pending().await,
+                Told::Trouble(message) if started.elapsed() >= PATIENCE => {
                     return database.refuses(message);
                 }
+                // A container that was started again has forgotten its complaint.
+                Told::Trouble(_) | Told::Nothing => {}
             }
         }
         tokio::time::sleep(PAUSE).await;
@@ -100,6 +99,8 @@ fn complaint(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use http::{Request, Response};
+    use kube::{Client, client::Body};
     use rstest::rstest;
 
     use super::*;
@@ -128,5 +129,55 @@ mod tests {
     #[test]
     fn a_store_that_serves_is_well_whatever_was_before() {
         assert_eq!(read(&[WARNING, ERROR, SERVING].join("\n")), Told::Well);
+    }
+
+    /// A container that is started after two seconds, and a while later has this in its log.
+    fn pods(said_after: Duration, said: &'static str) -> Api<Pod> {
+        let begun = Instant::now();
+        let service = tower::service_fn(move |_: Request<Body>| async move {
+            let (status, text) = match begun.elapsed().checked_sub(STARTED_AFTER) {
+                None => (400, ""),
+                Some(running) if running < said_after => (200, ""),
+                Some(_) => (200, said),
+            };
+            let answer = Response::builder().status(status);
+            answer.body(Body::from(text.as_bytes().to_vec()))
+        });
+        Api::default_namespaced(Client::new(service, "default"))
+    }
+
+    const STARTED_AFTER: Duration = Duration::from_secs(2);
+
+    fn database() -> OutsideDatabase {
+        OutsideDatabase {
+            container: "kine",
+            address: "postgres://db.test".to_owned(),
+        }
+    }
+
+    #[rstest]
+    #[case::refused(0, 6)]
+    #[case::starting(2, 6)]
+    #[case::never_answered(6, 8)]
+    #[tokio::test(start_paused = true)]
+    async fn trouble_is_told_when_a_database_has_had_its_time(
+        #[case] said_after: u64,
+        #[case] told_after: u64,
+    ) {
+        let begun = Instant::now();
+        let pods = pods(Duration::from_secs(said_after), ERROR);
+        let cause = trouble(pods, "web-0".to_owned(), database()).await;
+        let told = "the database postgres://db.test cannot be used; container kine said: Failed to ping database \
+                    connection: refused";
+        assert_eq!(cause.to_string(), told);
+        assert_eq!(begun.elapsed().as_secs(), told_after);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_is_ready_late_is_no_trouble() {
+        let pods = pods(Duration::from_secs(30), SERVING);
+        let trouble = trouble(pods, "web-0".to_owned(), database());
+        let ended = tokio::time::timeout(Duration::from_hours(1), trouble).await;
+        assert!(ended.is_err(), "{ended:?}");
     }
 }

@@ -261,7 +261,10 @@ fn definition() -> Value {
 
 #[rstest]
 #[case::k8s(USUAL)]
+#[case::k8s_with_kine(Kind { store: Datastore::Kine, ..USUAL })]
+#[case::k3s(Kind { distro: &K3s, store: Datastore::Kine })]
 #[case::k3s_with_etcd(Kind { distro: &K3s, store: Datastore::Etcd })]
+#[case::k0s(Kind { distro: &K0s, store: Datastore::Kine })]
 #[case::k0s_with_etcd(Kind { distro: &K0s, store: Datastore::Etcd })]
 fn a_later_test_finds_nothing_of_an_earlier_one(#[case] kind: Kind) -> anyhow::Result<()> {
     test(kind, async |place| {

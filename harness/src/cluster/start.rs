@@ -423,19 +423,10 @@ fn key(
 fn pool_of(options: &VirtualClusterBuilder, described: &ControlPlane) -> Option<Pool> {
     let can_be = described.store.is_some()
         && described.database.is_none()
-        && !is_in_kine(options)
         && !described.is_several()
         && options.owner.process.is_some()
         && options.name == options.namespace;
     options.pool.filter(|_| can_be)
-}
-
-/// Kine was seen to stand still for a minute, and to answer a reset with what was not so: where it keeps the objects
-/// nobody can promise that a cluster is as it was.
-fn is_in_kine(options: &VirtualClusterBuilder) -> bool {
-    let usual = options.distro.stores().first().copied();
-    let kind = options.store.as_ref().map(Datastore::kind).or(usual);
-    kind == Some(DatastoreKind::Kine)
 }
 
 #[cfg(test)]
@@ -497,7 +488,10 @@ mod tests {
 
     #[rstest]
     #[case::k8s(builder(1))]
+    #[case::k8s_with_kine(builder(1).store(Datastore::Kine))]
+    #[case::k3s(builder(1).distro(&K3s))]
     #[case::k3s_with_etcd(builder(1).distro(&K3s).store(Datastore::Etcd))]
+    #[case::k0s(builder(1).distro(&K0s))]
     #[case::k0s_with_etcd(builder(1).distro(&K0s).store(Datastore::Etcd))]
     fn what_can_be_put_back_goes_from_test_to_test(#[case] builder: VirtualClusterBuilder) {
         assert!(is_pooled(owned(builder)));
@@ -509,9 +503,6 @@ mod tests {
     #[case::of_several_pods(owned(builder(3)))]
     #[case::with_a_database_outside(owned(builder(1).store(database())))]
     #[case::of_k3s_with_a_database_outside(owned(builder(1).distro(&K3s).store(database())))]
-    #[case::with_kine(owned(builder(1).store(Datastore::Kine)))]
-    #[case::of_k3s_with_its_usual_store(owned(builder(1).distro(&K3s)))]
-    #[case::of_k0s_with_its_usual_store(owned(builder(1).distro(&K0s)))]
     #[case::of_a_distro_that_hides_its_store(owned(builder(1).distro(&Own)))]
     fn what_cannot_go_on_is_for_one_test(#[case] builder: VirtualClusterBuilder) {
         assert!(!is_pooled(builder));

@@ -34,13 +34,17 @@ pub(super) fn container(store: Option<&Datastore>, replicas: Replicas<'_>) -> Co
     match store {
         None | Some(Datastore::Etcd) if replicas.are_several() => member(replicas),
         None | Some(Datastore::Etcd) => etcd(),
-        // In write-ahead mode readers do not wait for writers.
+        // In write-ahead mode readers do not wait for writers. SQLite keeps what it sorts, and what it may
+        // have to take back, in files, and the container may write to its volumes alone.
         Some(Datastore::Kine) => Container {
-            environment: [(
-                "KINE_ENDPOINT",
-                "sqlite:///data/kine.db?_journal=WAL&cache=shared&_busy_timeout=30000&_txlock=immediate"
-                    .to_owned(),
-            )]
+            environment: [
+                (
+                    "KINE_ENDPOINT",
+                    "sqlite:///data/kine.db?_journal=WAL&cache=shared&_busy_timeout=30000&_txlock=immediate"
+                        .to_owned(),
+                ),
+                ("SQLITE_TMPDIR", Volume::Data.path().to_owned()),
+            ]
             .into(),
             ..kine()
         },

@@ -164,6 +164,28 @@ fn new_lines(one: &ControlPlane, other: &ControlPlane) -> Vec<String> {
     new.map(str::to_owned).collect()
 }
 
+/// Without one `SQLite` fails in the middle of a write, and kine tells its client of a creation that all is well.
+#[test]
+fn a_database_in_a_file_has_a_place_for_its_temporary_files() {
+    let is_file = |endpoint: &String| endpoint.starts_with("sqlite:");
+    let mut seen = 0;
+    for (name, control_plane) in descriptions() {
+        for container in &control_plane.containers {
+            if container.privileges.writable_files || !container.environment.values().any(is_file) {
+                continue;
+            }
+            seen += 1;
+            let place = container.environment.get("SQLITE_TMPDIR");
+            let mut mounts = container.mounts.iter();
+            let is_data = |mount: &Mount| mount.volume == Volume::Data;
+            let is_there =
+                mounts.any(|mount| is_data(mount) && place.is_some_and(|p| p == mount.path));
+            assert!(is_there, "{name}: {place:?}");
+        }
+    }
+    assert!(seen > 0);
+}
+
 #[test]
 fn the_socket_of_a_store_is_in_a_volume_that_its_program_sees() {
     for (name, control_plane) in descriptions() {

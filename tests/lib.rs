@@ -2,7 +2,7 @@
 //!
 //! The tests themselves are the modules of `e2e/main.rs`.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
@@ -11,12 +11,30 @@ use kube::{
     api::{ListParams, LogParams, PostParams},
     core::NamespaceResourceScope,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use vcluster_harness::{
     cluster::VirtualCluster,
     deadline::Deadline,
     wait::{self, conditions},
 };
+
+/// What can be made in a cluster, and waited for.
+pub trait Object:
+    kube::Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + 'static
+{
+}
+
+impl<K> Object for K where
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + 'static
+{
+}
 
 /// A deadline for something that takes a second or two when all is well, and a minute on a busy machine.
 pub fn soon(what: &'static str) -> Deadline {
@@ -49,13 +67,7 @@ pub async fn output_of(pods: &Api<Pod>, pod: &Pod) -> anyhow::Result<String> {
 /// Makes an object of the default namespace in the virtual cluster, waits for its twin, and gives that.
 pub async fn twin_of<K>(cluster: &VirtualCluster, object: Value) -> anyhow::Result<Value>
 where
-    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::Serialize
-        + serde::de::DeserializeOwned
-        + Send
-        + 'static,
+    K: Object + kube::Resource<Scope = NamespaceResourceScope>,
 {
     let objects: Api<K> = Api::default_namespaced(cluster.client());
     let object = objects
@@ -69,16 +81,7 @@ where
 }
 
 /// Waits until no object of that name is there.
-pub async fn gone<K>(api: &Api<K>, name: &str) -> anyhow::Result<()>
-where
-    K: kube::Resource<DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::Serialize
-        + serde::de::DeserializeOwned
-        + Send
-        + 'static,
-{
+pub async fn gone<K: Object>(api: &Api<K>, name: &str) -> anyhow::Result<()> {
     wait::until(
         api,
         name,

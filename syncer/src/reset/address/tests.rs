@@ -62,9 +62,15 @@ async fn serve(stream: impl Read + Write + Unpin + 'static) {
     drop(server.serve_connection(stream, service).await);
 }
 
-async fn keys(endpoint: &str, credentials: &Credentials) -> Result<Vec<String>, Error> {
+/// The keys of the store at the endpoint, which the server serves meanwhile.
+async fn ask(
+    endpoint: &str,
+    credentials: &Credentials,
+    server: impl Future<Output = ()>,
+) -> Result<Vec<String>, Error> {
     let store = Etcd::new(endpoint, credentials)?;
-    let reading = store.read().await?;
+    let reading =
+        tokio::select! { reading = store.read() => reading?, () = server => unreachable!() };
     Ok(reading.entries.into_keys().collect())
 }
 
@@ -146,9 +152,7 @@ async fn a_store_is_reached_through_its_port() {
         let (stream, _) = listener.accept().await.unwrap();
         serve(TokioIo::new(stream)).await;
     };
-    let none = no_credentials();
-    let asked = keys(&endpoint, &none);
-    let found = tokio::select! { found = asked => found, () = server => unreachable!() };
+    let found = ask(&endpoint, &no_credentials(), server).await;
     assert_eq!(found.unwrap(), [KEY]);
 }
 
@@ -166,9 +170,7 @@ async fn a_store_is_reached_through_its_socket(#[case] scheme: &str) {
         let (stream, _) = listener.accept().await.unwrap();
         serve(TokioIo::new(stream)).await;
     };
-    let none = no_credentials();
-    let asked = keys(&endpoint, &none);
-    let found = tokio::select! { found = asked => found, () = server => unreachable!() };
+    let found = ask(&endpoint, &no_credentials(), server).await;
     assert_eq!(found.unwrap(), [KEY]);
 }
 
@@ -196,10 +198,7 @@ async fn a_store_with_certificates_is_shown_one(#[case] is_known: bool) {
         let theirs = stranger.credentials();
         (credentials.certificate, credentials.key) = (theirs.certificate, theirs.key);
     }
-    let asked = keys(&endpoint, &credentials);
-    let found: Result<_, _> =
-        tokio::select! { found = asked => found, () = server => unreachable!() };
-    match found {
+    match ask(&endpoint, &credentials, server).await {
         Ok(found) => assert!(is_known && found == [KEY], "{found:?}"),
         Err(error) => assert!(
             !is_known && matches!(error, Error::Store { .. }),

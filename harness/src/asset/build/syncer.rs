@@ -32,7 +32,7 @@ const LIMIT: Duration = Duration::from_mins(30);
 /// Static, since its image holds nothing else; and at a fixed address, since a table of what to relocate is
 /// read at every start and stays in memory.
 const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
-/// Folders whose files do not go into the program: tests, and what they play with.
+/// Folders and files that do not go into the program: tests, and what they play with.
 const LEFT_OUT: &[&str] = &[
     "benches",
     "examples",
@@ -40,6 +40,7 @@ const LEFT_OUT: &[&str] = &[
     "scenarios",
     "target",
     "tests",
+    "tests.rs",
 ];
 
 impl Source {
@@ -174,13 +175,39 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
+        if LEFT_OUT.contains(&name.as_str()) {
+            continue;
+        }
         if path.is_dir() {
-            if !LEFT_OUT.contains(&name.as_str()) {
-                collect(&path, files)?;
-            }
+            collect(&path, files)?;
         } else {
             files.push(path);
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_change_of_tests_is_no_reason_to_build() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        for folder in ["src/reset", "src/scenarios", "tests"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        let sources = ["Cargo.toml", "src/main.rs", "src/reset/plan.rs"];
+        let tests = ["src/reset/tests.rs", "src/scenarios/a.rs", "tests/all.rs"];
+        for file in sources.iter().chain(&tests) {
+            fs::write(root.join(file), "").unwrap();
+        }
+        let mut files = Vec::new();
+        collect(root, &mut files).unwrap();
+        files.sort();
+        assert_eq!(files, sources.map(|file| root.join(file)));
+    }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
-use vcluster_harness::settings::Settings;
+use vcluster_harness::{log, settings::Settings};
 
 use crate::{
     arguments::Arguments,
@@ -44,12 +44,12 @@ fn main() -> ExitCode {
 async fn start(arguments: Arguments) -> Result<Exit, Failure> {
     let settings =
         Settings::from_process().map_err(|error| Failure::new(Exit::Configuration, error))?;
-    log(&settings)?;
+    start_log(&settings)?;
     Box::pin(command::run(arguments, settings)).await
 }
 
-fn log(settings: &Settings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(settings.log.as_deref().unwrap_or("warn"))
+fn start_log(settings: &Settings) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(log::filter(settings.log.as_deref(), "warn"))
         .map_err(|error| Failure::new(Exit::Configuration, error))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

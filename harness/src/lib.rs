@@ -17,6 +17,7 @@ pub mod host;
 pub mod lease;
 pub mod live;
 mod lock_file;
+pub mod log;
 pub mod owner;
 pub mod pki;
 pub mod pool;

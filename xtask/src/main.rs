@@ -23,7 +23,7 @@ use std::{
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
-use vcluster_harness::{progress::Progress, settings::Settings};
+use vcluster_harness::{log, progress::Progress, settings::Settings};
 
 use crate::{
     arguments::{Arguments, Runner, Task, TestArguments},
@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     let task = Arguments::parse().task;
     let finished = async {
         let settings = Settings::from_process()?;
-        log(&settings)?;
+        start_log(&settings)?;
         Box::pin(run(task, &settings)).await
     };
     match finished.await {
@@ -49,8 +49,8 @@ async fn main() -> ExitCode {
 }
 
 /// What the harness has to say beside its progress.
-fn log(settings: &Settings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(settings.log.as_deref().unwrap_or("warn"))?;
+fn start_log(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(log::filter(settings.log.as_deref(), "warn"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

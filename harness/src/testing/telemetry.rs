@@ -4,12 +4,14 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::log;
+
 /// What is said when nothing else is asked for: a cluster's life, and what others find odd.
-const DEFAULT_FILTER: &str = "warn,vcluster_harness=info";
+const USUAL: &str = "warn,vcluster_harness=info";
 
 /// Sets the subscriber of this process. A global one: what worker threads say counts, too.
 pub(super) fn start(filter: Option<&str>) {
-    let filter = filter.unwrap_or(DEFAULT_FILTER);
+    let filter = log::filter(filter, USUAL);
     let is_colored = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(is_colored)

@@ -1,16 +1,25 @@
 //! The life of a cluster: started in every way there is, found again, deleted, and what is said when
 //! it does not start.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
 
-use k8s_openapi::api::{
-    core::v1::{ConfigMap, Namespace, ServiceAccount},
-    rbac::v1::{ClusterRole, ClusterRoleBinding},
+use e2e::soon;
+use k8s_openapi::{
+    api::{
+        core::v1::{ConfigMap, Namespace, Service, ServiceAccount},
+        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
+        scheduling::v1::PriorityClass,
+    },
+    serde::{Serialize, de::DeserializeOwned},
 };
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{DeleteParams, ListParams, ObjectMeta, PostParams},
 };
+use serde_json::Value;
 use vcluster_harness::{
     asset::Assets,
     cluster::{self, Cause, DeleteError, Phase, Step, VirtualCluster, VirtualClusterBuilder},
@@ -65,6 +74,73 @@ async fn a_start_passes_every_phase(cluster: VirtualCluster) {
     for phase in [Phase::Fixtures, Phase::Saved, Phase::Taken] {
         assert!(!passed.contains(&phase), "{phase} is among {passed:?}");
     }
+}
+
+/// The first of its kind may be the one of which the others learn that.
+#[vcluster_test]
+async fn a_cluster_begins_with_what_its_api_server_would_make(
+    cluster: VirtualCluster,
+) -> anyhow::Result<()> {
+    let second = beside(&cluster, "second");
+    let second = second.start(cluster.host(), &assets()?).await?;
+    let client = second.client();
+    let begun = beginning(&client).await?;
+    let names: Vec<_> = begun
+        .iter()
+        .map(|object| &object["metadata"]["name"])
+        .collect();
+    for name in [
+        "cluster-admin",
+        "view",
+        "system-node-critical",
+        "kubernetes",
+    ] {
+        assert!(
+            names.iter().any(|found| *found == name),
+            "no {name} in {names:?}"
+        );
+    }
+    let deadline = soon("all of the API server");
+    while let Err(error) = client
+        .request_text(http::Request::get("/readyz").body(Vec::new())?)
+        .await
+    {
+        anyhow::ensure!(!deadline.is_over(), error);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(beginning(&client).await?, begun);
+    second.delete().await?;
+    Ok(())
+}
+
+/// What an API server makes by itself, to the last revision.
+async fn beginning(client: &Client) -> anyhow::Result<Vec<Value>> {
+    let of_roles = ListParams::default().labels("kubernetes.io/bootstrapping=rbac-defaults");
+    let of_server = ListParams::default().labels("component=apiserver,provider=kubernetes");
+    let mut objects = list::<ClusterRole>(client, &of_roles).await?;
+    // What is put together of other roles is so sooner or later.
+    for role in &mut objects {
+        if role.get("aggregationRule").is_some() {
+            role["rules"] = Value::Null;
+            role["metadata"]["resourceVersion"] = Value::Null;
+            role["metadata"]["managedFields"] = Value::Null;
+        }
+    }
+    objects.extend(list::<ClusterRoleBinding>(client, &of_roles).await?);
+    objects.extend(list::<Role>(client, &of_roles).await?);
+    objects.extend(list::<RoleBinding>(client, &of_roles).await?);
+    objects.extend(list::<PriorityClass>(client, &ListParams::default()).await?);
+    objects.extend(list::<Service>(client, &of_server).await?);
+    Ok(objects)
+}
+
+async fn list<K>(client: &Client, parameters: &ListParams) -> anyhow::Result<Vec<Value>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let found = Api::<K>::all(client.clone()).list(parameters).await?;
+    let objects = found.items.iter().map(serde_json::to_value);
+    Ok(objects.collect::<Result<_, _>>()?)
 }
 
 #[vcluster_test]

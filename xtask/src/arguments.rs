@@ -93,6 +93,8 @@ pub(crate) struct BenchArguments {
 pub(crate) enum Only {
     /// Each distro, and a small test in a matrix of three distros and three versions. Stand-ins for k3s and k0s.
     Distros,
+    /// The start of a cluster, by its phases.
+    Start,
     /// The syncer with a thousand pods.
     Sync,
     /// Clusters that go from test to test, and their reset.

@@ -13,6 +13,7 @@ mod digests;
 mod directory;
 mod error;
 mod image;
+mod memory;
 mod prefetch;
 mod recipe;
 mod registry;

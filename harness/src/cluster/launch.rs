@@ -14,6 +14,7 @@ use vcluster_syncer::config::{LeaderElection, SyncConfig};
 
 use super::{
     VirtualClusterBuilder,
+    bootstrap::Bootstrap,
     claim::{Claim, Claimant},
     connection::Connection,
     control_plane::{Watch, account_exists, api_ready, check_version, syncers_ready},
@@ -56,6 +57,7 @@ pub(super) struct Launch<'a> {
     pub(super) names: &'a Names,
     pub(super) version: KubernetesVersion,
     pub(super) images: &'a Images,
+    pub(super) bootstrap: &'a Bootstrap,
     pub(super) ranges: ServiceRanges,
     pub(super) host: &'a HostCluster,
     pub(super) client: Client,
@@ -68,6 +70,8 @@ pub(super) struct Made {
     control_plane: ControlPlane,
     pki: Pki,
     service: Service,
+    /// Where its API server is to be found in the virtual cluster.
+    api: Option<(IpAddr, u16)>,
 }
 
 impl Launch<'_> {
@@ -122,7 +126,10 @@ impl Launch<'_> {
         let made = self.within(objects).await;
         made.map_err(Failure::at(Step::Objects))?;
         phases.pass(Phase::Objects);
+        // Of the other family the first would be that of the range itself.
+        let first = ranges.first.hosts().next().filter(IpAddr::is_ipv4);
         Ok(Made {
+            api: first.map(|first| (first, control_plane.api_port)),
             control_plane,
             pki,
             service: claim.service,
@@ -136,7 +143,7 @@ impl Launch<'_> {
         created.map_err(Failure::at(Step::Objects))?;
         let connection = self.within(self.connect(&made)).await;
         let connection = connection.map_err(Failure::at(Step::Connect))?;
-        self.wait(&connection, &made.control_plane, phases).await?;
+        self.wait(&connection, &made, phases).await?;
         Ok(connection)
     }
 
@@ -242,9 +249,10 @@ impl Launch<'_> {
     async fn wait(
         &self,
         connection: &Connection,
-        control_plane: &ControlPlane,
+        made: &Made,
         phases: &mut Phases,
     ) -> Result<(), Failure> {
+        let control_plane = &made.control_plane;
         let seen = Sightings::default();
         let mut watch = Watch::start(
             self.client.clone(),
@@ -257,7 +265,9 @@ impl Launch<'_> {
         let cluster = connection
             .impatient_client()
             .map_err(Failure::at(Step::ControlPlane))?;
-        let ready = api_ready(&cluster, control_plane.ready_path, &seen);
+        let own = connection.own_client();
+        let own = own.map_err(Failure::at(Step::ControlPlane))?;
+        let ready = self.api_ready(&cluster, &own, made, &seen);
         watch
             .until(remaining("the API server"), phases, ready)
             .await
@@ -285,6 +295,17 @@ impl Launch<'_> {
             .map_err(Failure::at(Step::Syncer))?;
         phases.pass(Phase::Syncer);
         Ok(())
+    }
+
+    /// Returns when the API server is ready and has what it begins with.
+    async fn api_ready(&self, cluster: &Client, own: &Client, made: &Made, seen: &Sightings) {
+        let path = made.control_plane.ready_path;
+        api_ready(cluster, &self.bootstrap.ready_path(path), seen).await;
+        debug!("the API server answers");
+        if !self.bootstrap.give(own, made.api).await {
+            api_ready(cluster, path, seen).await;
+            self.bootstrap.learn(own).await;
+        }
     }
 
     async fn check_version(

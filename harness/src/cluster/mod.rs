@@ -2,6 +2,7 @@
 
 mod ahead;
 mod backstage;
+mod bootstrap;
 mod builder;
 mod claim;
 mod connect;

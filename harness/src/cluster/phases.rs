@@ -25,7 +25,7 @@ pub enum Phase {
     Scheduled,
     /// All its containers run.
     Containers,
-    /// `/readyz` of the API server answers.
+    /// `/readyz` of the API server answers, and what it begins with is there.
     Ready,
     /// The service account `default/default` exists, so that pods may be created.
     Account,

@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 use super::{
     OnFailure, VirtualCluster, VirtualClusterBuilder,
+    bootstrap::Bootstrap,
     connection::Connection,
     error::{Cause, Failure, Step},
     launch::Launch,
@@ -53,6 +54,7 @@ pub(super) struct Known {
     version: KubernetesVersion,
     ranges: ServiceRanges,
     images: Images,
+    bootstrap: Bootstrap,
     /// What the host may have to load.
     pub(super) archives: Vec<Image>,
     fixtures: Contents,
@@ -89,6 +91,8 @@ impl Known {
         // CoreDNS runs on the host as the tenant's pod.
         let components = components.chain([Component::Syncer, Component::Coredns]);
         let (images, archives) = images(components, version, assets).await?;
+        let store = options.store.as_ref();
+        let bootstrap = Bootstrap::of(assets, version, store, &described, &images).await;
         let fixtures = options.fixtures.read();
         let fixtures = fixtures.map_err(Failure::at(Step::Fixtures))?;
         let client = host.client().await.map_err(Failure::at(Step::Host))?;
@@ -99,6 +103,7 @@ impl Known {
             version,
             ranges,
             images,
+            bootstrap,
             archives,
             fixtures,
             client,
@@ -170,6 +175,7 @@ impl Known {
             names: &self.names,
             version: self.version,
             images: &self.images,
+            bootstrap: &self.bootstrap,
             ranges: self.ranges,
             host,
             client: self.client.clone(),

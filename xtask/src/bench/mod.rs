@@ -14,6 +14,7 @@ mod pool;
 mod report;
 mod run;
 mod sightings;
+mod start;
 mod suite;
 mod sync;
 

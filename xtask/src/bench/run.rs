@@ -89,7 +89,8 @@ pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyh
             }
             Some(Only::Sync) => Box::pin(bench.measure_load(&name, &mut figures)).await?,
             Some(Only::Pool) => Box::pin(bench.measure_pool(&name, &mut figures)).await?,
-            Some(Only::Suite) => suite::measure(&mut figures).await?,
+            Some(Only::Start) => Box::pin(bench.measure_start(&name, &mut figures)).await?,
+            Some(Only::Suite) => suite::measure(&host.client().await?, &mut figures).await?,
             None => {
                 Box::pin(bench.measure(&name, &mut figures)).await?;
                 let name = format!("{name}-pool");
@@ -100,7 +101,7 @@ pub(crate) async fn run(arguments: &BenchArguments, settings: &Settings) -> anyh
     }
     if arguments.only.is_none() {
         let step = progress.step("two suites of a hundred tests");
-        suite::measure(&mut figures).await?;
+        suite::measure(&host.client().await?, &mut figures).await?;
         step.done();
     }
 

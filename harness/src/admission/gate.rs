@@ -12,6 +12,7 @@ use super::{
     decide::{Decision, Limits, Machine, Reason, decide},
     measure::Gauge,
     queue::{Entry, Error, Guard, Place, Queue, State},
+    spare::Spare,
 };
 use crate::{
     deadline::Deadline,
@@ -112,6 +113,11 @@ impl Gate {
         }
         waiting.end(began);
         Ok(pass)
+    }
+
+    /// A look at the processors that begins now.
+    pub(super) fn spare(&self) -> Spare {
+        Spare::watch(self.gauge.as_ref())
     }
 
     async fn guard(&self) -> Result<Guard, Error> {

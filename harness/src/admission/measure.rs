@@ -7,6 +7,14 @@ use std::{
 
 use super::decide::Machine;
 
+/// What all processors together have done since the machine started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticks {
+    pub(super) all: u64,
+    /// Of that, nothing.
+    pub(super) idle: u64,
+}
+
 /// Where the kernel's files are.
 #[derive(Debug, Clone)]
 pub struct Gauge {
@@ -84,6 +92,23 @@ impl Gauge {
             .split_whitespace()
             .find_map(|word| word.strip_prefix("avg10="))?;
         average.parse().ok()
+    }
+
+    /// `cpu  10132153 290696 3084719 46828483 16683 0 25195 0 175628 0`: user, nice, system, idle, waiting for disks,
+    /// interrupts of two kinds, stolen; guests, which the first two contain.
+    pub(super) fn ticks(&self) -> Option<Ticks> {
+        const COLUMNS: usize = 8;
+        let text = self.text("proc/stat")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+        let columns: Vec<u64> = line
+            .split_whitespace()
+            .take(COLUMNS)
+            .map_while(|word| word.parse().ok())
+            .collect();
+        Some(Ticks {
+            all: columns.iter().sum(),
+            idle: columns.get(3)? + columns.get(4)?,
+        })
     }
 
     fn text(&self, path: &str) -> Option<String> {
@@ -226,6 +251,21 @@ mod tests {
             (nothing.memory, nothing.load, nothing.pressure),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn processors_that_wait_for_disks_do_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("proc")).unwrap();
+        let gauge = Gauge {
+            root: root.path().to_owned(),
+            processors: 2,
+        };
+        assert_eq!(gauge.ticks(), None);
+        let text = "cpu  10 1 5 70 4 2 3 5 9 9\ncpu0 5 0 2 35 2 1 1 2 4 4\n";
+        fs::write(root.path().join("proc/stat"), text).unwrap();
+        let expected = Ticks { all: 100, idle: 74 };
+        assert_eq!(gauge.ticks(), Some(expected));
     }
 
     #[test]

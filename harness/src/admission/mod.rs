@@ -9,7 +9,9 @@ mod gate;
 mod measure;
 mod queue;
 mod room;
+mod spare;
 
+pub(crate) use self::spare::Spare;
 pub use self::{
     decide::{Decision, Limits, Machine, Occupancy, Reason, decide},
     gate::{Gate, Pass},

@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 use super::{
     gate::{Gate, Pass},
     queue::Error,
+    spare::Spare,
 };
 use crate::progress::Progress;
 
@@ -49,6 +50,11 @@ impl Room {
     /// Room for one more cluster, which is nobody's wish.
     pub(crate) fn another(&self, purpose: &str) -> Self {
         Self::new(self.inner.gate.clone(), purpose, 1, Progress::silent())
+    }
+
+    /// A look at the processors of the machine that begins now.
+    pub(crate) fn spare(&self) -> Spare {
+        self.inner.gate.spare()
     }
 
     /// Waits until the test may start its clusters, unless it may already.

@@ -67,7 +67,7 @@ pub(super) fn make_one(
         ..options.clone()
     };
     let (host, assets) = (host.clone(), assets.clone());
-    let is_begun = backstage::run(move || async move {
+    let is_begun = backstage::run(move |_| async move {
         let name = &options.name;
         match Box::pin(make(&options, pool, &host, &assets)).await {
             Ok(true) => info!(cluster = name, "made ahead"),

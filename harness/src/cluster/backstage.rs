@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    rc::Rc,
     sync::{Mutex, PoisonError},
 };
 
@@ -14,14 +15,17 @@ use tokio::{
 };
 use tracing::warn;
 
-type Work = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
+use super::reset::Programs;
+
+type Work = Box<dyn FnOnce(Rc<Programs>) -> LocalBoxFuture<'static, ()> + Send>;
 
 /// The way to the thread, once there is one.
 static STAGE: Mutex<Option<UnboundedSender<Work>>> = Mutex::new(None);
 
-/// Has this done side by side with everything else; gives it back if that cannot be.
+/// Has this done side by side with everything else, with the programs that stay for as long as the thread does; says
+/// whether that can be.
 pub(super) fn run<F: Future<Output = ()> + 'static>(
-    work: impl FnOnce() -> F + Send + 'static,
+    work: impl FnOnce(Rc<Programs>) -> F + Send + 'static,
 ) -> bool {
     let mut stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     if stage.is_none() {
@@ -30,7 +34,7 @@ pub(super) fn run<F: Future<Output = ()> + 'static>(
             Err(error) => warn!(%error, "nothing is done behind the backs of tests"),
         }
     }
-    let work: Work = Box::new(|| Box::pin(work()));
+    let work: Work = Box::new(|programs| Box::pin(work(programs)));
     stage.as_ref().is_some_and(|stage| stage.send(work).is_ok())
 }
 
@@ -41,9 +45,10 @@ fn open() -> io::Result<UnboundedSender<Work>> {
         .name("vcluster-backstage".to_owned())
         .spawn(move || {
             LocalSet::new().block_on(&runtime, async {
+                let programs = Rc::new(Programs::default());
                 while let Some(work) = wanted.recv().await {
                     // It reports to nobody: each work handles its own errors.
-                    drop(spawn_local(work()));
+                    drop(spawn_local(work(Rc::clone(&programs))));
                 }
             });
         })?;
@@ -61,12 +66,12 @@ mod tests {
         let (done, seen) = channel();
         let (first, last) = (done.clone(), done);
         let (open_gate, gate) = tokio::sync::oneshot::channel();
-        assert!(run(move || async move {
+        assert!(run(move |_| async move {
             gate.await.unwrap();
             first.send("first").unwrap();
         }));
-        assert!(run(|| async { panic!("of one work alone") }));
-        assert!(run(move || async move {
+        assert!(run(|_| async { panic!("of one work alone") }));
+        assert!(run(move |_| async move {
             last.send("last").unwrap();
             open_gate.send(()).unwrap();
         }));

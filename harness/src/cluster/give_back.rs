@@ -14,7 +14,7 @@ use super::{
     DeleteError, VirtualCluster, backstage,
     error::Cause,
     membership::Membership,
-    reset::{ResetError, Sides, StateFile},
+    reset::{Programs, ResetError, Sides, StateFile},
 };
 use crate::{
     deadline::Deadline,
@@ -45,7 +45,7 @@ impl VirtualCluster {
     /// The host refuses.
     pub async fn give_back(&self) -> Result<(), DeleteError> {
         match self.withdraw().await {
-            Some(membership) => self.put_away(membership).await,
+            Some(membership) => self.put_away(membership, None).await,
             None => self.delete().await,
         }
     }
@@ -57,9 +57,10 @@ impl VirtualCluster {
             return self.delete().await;
         };
         let (cluster, test) = (self.clone(), timeline::current_test());
-        let is_begun = backstage::run(move || async move {
+        let is_begun = backstage::run(move |programs| async move {
             let given = async {
-                if let Err(error) = cluster.put_away(&membership).await {
+                let put_away = cluster.put_away(&membership, Some(&programs));
+                if let Err(error) = put_away.await {
                     let error = &error as &dyn std::error::Error;
                     warn!(cluster = cluster.name(), error, "left to the reaper");
                 }
@@ -93,10 +94,15 @@ impl VirtualCluster {
         Some(membership)
     }
 
-    async fn put_away(&self, membership: &Membership) -> Result<(), DeleteError> {
+    async fn put_away(
+        &self,
+        membership: &Membership,
+        programs: Option<&Programs>,
+    ) -> Result<(), DeleteError> {
         let began = Instant::now();
         let limit = membership.pool.reset;
-        let kept = tokio::time::timeout(limit, Box::pin(self.shelve(membership))).await;
+        let shelved = Box::pin(self.shelve(membership, programs));
+        let kept = tokio::time::timeout(limit, shelved).await;
         let kept = kept.unwrap_or(Err(Refused::Slow(limit)));
         timeline::record(Event::span(Kind::Pool, "reset", began).outcome(kept.is_ok()));
         let Err(refused) = kept else { return Ok(()) };
@@ -105,7 +111,11 @@ impl VirtualCluster {
         self.delete().await
     }
 
-    async fn shelve(&self, membership: &Membership) -> Result<(), Refused> {
+    async fn shelve(
+        &self,
+        membership: &Membership,
+        programs: Option<&Programs>,
+    ) -> Result<(), Refused> {
         self.connection().close().await;
         let host = self.on_host();
         let (is_whole, root) = tokio::try_join!(
@@ -121,6 +131,7 @@ impl VirtualCluster {
             on_virtual: &root.own_client()?,
             names: self.names(),
             file: StateFile::OfPool,
+            programs,
         };
         let deadline = Deadline::after("a reset", membership.pool.reset);
         sides.put_back(deadline).await?;

@@ -19,6 +19,7 @@ use super::{
     virtual_cluster::{Origin, Started},
 };
 use crate::{
+    admission::{Room, Spare},
     asset::Assets,
     deadline::Deadline,
     host::HostCluster,
@@ -77,6 +78,7 @@ impl Seat<'_> {
     }
 
     async fn look(&self, phases: &mut Phases, patience: Deadline) -> Option<VirtualCluster> {
+        let spare = self.options.room.as_ref().map(Room::spare);
         loop {
             let claimed = match tokio::time::timeout(ANSWER, self.claim()).await {
                 Ok(Ok(Ok(claimed))) => claimed,
@@ -85,11 +87,11 @@ impl Seat<'_> {
                     if patience.is_over() {
                         return None;
                     }
-                    if make {
-                        ahead::make_one(self.options, self.pool, self.host, self.assets);
-                    }
                     let look = LOOK.min(patience.remaining());
                     stock.wait_for_change(self.client, self.key, look).await;
+                    if make && spare.as_ref().is_none_or(Spare::is_there) {
+                        ahead::make_one(self.options, self.pool, self.host, self.assets);
+                    }
                     continue;
                 }
                 Ok(Err(error)) => {
@@ -141,6 +143,7 @@ impl Seat<'_> {
             on_virtual: &connection.client(),
             names,
             file: StateFile::OfPool,
+            programs: None,
         };
         let deadline = Deadline::after("a saved state", REST);
         sides.save(deadline).await.map(drop)

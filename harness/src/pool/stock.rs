@@ -40,7 +40,7 @@ pub(crate) enum Lack {
     Start,
     /// Wait for one that is about to be left.
     Wait {
-        /// And have another one made, for there are few.
+        /// And have another one made, if the processors have time for it: there are few.
         make: bool,
     },
 }

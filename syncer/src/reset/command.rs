@@ -11,12 +11,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::{
-    ENDPOINT, Error, Report, Step,
-    address::Credentials,
-    etcd::Etcd,
-    report::DIFFERS,
-    rounds::{self, PutBack},
-    state::State,
+    ENDPOINT, Error, Report, address::Credentials, etcd::Etcd, report::DIFFERS, rounds,
+    session::Session,
 };
 
 /// What to do with the store.
@@ -24,8 +20,8 @@ use super::{
 pub enum Command {
     /// Saves its state, once nothing changes any more, and says how it went in a line of JSON.
     Save(Options),
-    /// Puts it back to the saved state, step by step: for each line of standard input, which names a step, it says
-    /// how that went.
+    /// Puts it back to the saved state, step by step and as often as it is told to: for each line of standard input,
+    /// which names a step, it says how that went.
     PutBack(Options),
 }
 
@@ -69,12 +65,11 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Save(options) => say(&runtime.block_on(save(&options))?),
         Command::PutBack(options) => {
             let store = options.store()?;
-            let saved = State::read(&options.state)?;
-            let mut back = PutBack::new(&store, &saved);
+            let (state, limit) = (options.state.clone(), options.limit());
+            let mut session = Session::new(&store, state, options.largest, limit);
             for line in io::stdin().lines() {
                 let line = line.context("could not read which step is next")?;
-                let step = line.parse()?;
-                let report = runtime.block_on(take(&mut back, step, &store, &options))?;
+                let report = runtime.block_on(session.take(line.parse()?))?;
                 let code = say(&report)?;
                 if !report.differences.is_empty() {
                     return Ok(code);
@@ -105,29 +100,6 @@ async fn save(options: &Options) -> Result<Report, Error> {
         milliseconds: start.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
         ..Report::default()
     })
-}
-
-async fn take(
-    back: &mut PutBack<'_, Etcd>,
-    step: Step,
-    store: &Etcd,
-    options: &Options,
-) -> Result<Report, Error> {
-    if let Some(largest) = options.largest {
-        rounds::check_size(store, largest, options.limit()).await?;
-    }
-    match back.step(step, options.limit()).await {
-        Ok(outcome) => {
-            // What was renewed is what the next reset starts from.
-            outcome.state.write(&options.state)?;
-            Ok(outcome.report)
-        }
-        Err(Error::Differs { keys, .. }) => Ok(Report {
-            differences: keys,
-            ..Report::default()
-        }),
-        Err(error) => Err(error),
-    }
 }
 
 impl Options {

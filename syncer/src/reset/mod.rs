@@ -24,6 +24,8 @@ mod rounds;
 #[cfg(feature = "program")]
 mod rule;
 #[cfg(feature = "program")]
+mod session;
+#[cfg(feature = "program")]
 mod state;
 mod step;
 #[cfg(feature = "program")]

@@ -18,6 +18,7 @@ use super::{
     plan::{Beginning, plan},
     rounds::{self, Outcome, PutBack},
     rule::{Rule, rule},
+    session::Session,
     state::State,
     step::Step,
     store::{Entry, Reading, Store, Write, Written},
@@ -254,6 +255,32 @@ async fn the_next_reset_starts_from_what_this_one_renewed() {
     reset(&memory, &first.state).await.unwrap();
     let after = account(&memory.reading());
     assert!(after != between && after != uid(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_stays_puts_back_again_from_what_it_renewed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("state");
+    state(&world()).write(&file).unwrap();
+    let memory = Memory::new(world());
+    let mut session = Session::new(&memory, file.clone(), None, LIMIT);
+    let mut accounts = vec![uid(2)];
+    for number in 90..93 {
+        let mess = object(number).value();
+        put(
+            &mut memory.reading.lock().unwrap(),
+            &key("configmaps/dns/mess"),
+            mess,
+        );
+        let report = session.take(Step::Reset).await.unwrap();
+        assert_eq!((report.written, report.deleted), (1, 1));
+        let report = session.take(Step::Tidy).await.unwrap();
+        assert_eq!((report.written, report.deleted), (0, 0));
+        let account = account(&memory.reading());
+        assert!(!accounts.contains(&account), "an old token is good again");
+        accounts.push(account);
+        assert_eq!(State::read(&file).unwrap(), state(&memory.reading()));
+    }
 }
 
 /// Controllers that keep one pod of the replica set and one slice of the service, whatever happens.

@@ -4,6 +4,7 @@
 mod error;
 mod process;
 mod program;
+mod programs;
 mod remains;
 mod tokens;
 
@@ -16,6 +17,7 @@ use vcluster_syncer::reset::{Report, Step};
 
 pub use error::ResetError;
 use error::request;
+pub(super) use programs::Programs;
 
 use self::{program::Program, remains::Remains};
 use super::{VirtualCluster, names::Names};
@@ -62,6 +64,8 @@ pub(super) struct Sides<'a> {
     pub(super) on_virtual: &'a Client,
     pub(super) names: &'a Names,
     pub(super) file: StateFile,
+    /// Where the program may be that put it back the last time, and stays for the next.
+    pub(super) programs: Option<&'a Programs>,
 }
 
 impl VirtualCluster {
@@ -116,6 +120,7 @@ impl VirtualCluster {
             on_virtual,
             names: self.names(),
             file: StateFile::OfTest,
+            programs: None,
         }
     }
 }
@@ -131,8 +136,9 @@ impl Sides<'_> {
     pub(super) async fn put_back(&self, deadline: Deadline) -> Result<Reset, ResetError> {
         let started = Instant::now();
         let program = self.program();
-        let mut program = program.put_back(deadline).await?;
-        let store = program.step(Step::Reset, deadline).await?;
+        let namespace = self.names.namespace();
+        let stayed = self.programs.and_then(|programs| programs.take(namespace));
+        let (mut program, store) = program.reset(stayed, deadline).await?;
         let store_took = started.elapsed();
         let remains = Remains {
             on_host: self.on_host,
@@ -165,6 +171,9 @@ impl Sides<'_> {
             deleted = reset.store.deleted,
             "reset"
         );
+        if let Some(programs) = self.programs {
+            programs.keep(namespace, program.stay());
+        }
         Ok(reset)
     }
 

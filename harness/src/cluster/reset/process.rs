@@ -17,7 +17,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    fn new(
+    pub(super) fn new(
         input: impl AsyncWrite + Send + Unpin + 'static,
         output: impl AsyncRead + Send + Unpin + 'static,
         errors: impl AsyncRead + Send + Unpin + 'static,

@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::AttachParams};
+use tracing::debug;
 use vcluster_syncer::reset::{Report, Step};
 
 use super::{ResetError, StateFile, process::Process};
@@ -42,12 +43,36 @@ impl Program {
         self.report(&mut process, SAVE, deadline).await
     }
 
-    /// Starts what puts the store back. It does nothing until it is told the first step.
-    pub(super) async fn put_back(&self, deadline: Deadline) -> Result<PutBack<'_>, ResetError> {
-        Ok(PutBack {
+    /// Takes the first step, with a program that stayed since the last reset if there is one.
+    pub(super) async fn reset(
+        &self,
+        stayed: Option<Process>,
+        deadline: Deadline,
+    ) -> Result<(PutBack<'_>, Report), ResetError> {
+        if let Some(process) = stayed {
+            match self.begin(process, deadline).await {
+                // It may have ended meanwhile, with its connection or its host.
+                Err(ResetError::Failed { message, .. }) => {
+                    debug!(pod = self.pod, message, "the program did not stay");
+                }
+                begun => return begun,
+            }
+        }
+        self.begin(self.start(PUT_BACK, deadline).await?, deadline)
+            .await
+    }
+
+    async fn begin(
+        &self,
+        process: Process,
+        deadline: Deadline,
+    ) -> Result<(PutBack<'_>, Report), ResetError> {
+        let mut begun = PutBack {
             program: self,
-            process: self.start(PUT_BACK, deadline).await?,
-        })
+            process,
+        };
+        let report = begun.step(Step::Reset, deadline).await?;
+        Ok((begun, report))
     }
 
     async fn start(
@@ -109,6 +134,11 @@ impl Program {
 }
 
 impl PutBack<'_> {
+    /// The program, which waits for the next reset.
+    pub(super) fn stay(self) -> Process {
+        self.process
+    }
+
     /// Takes a step.
     pub(super) async fn step(
         &mut self,

@@ -40,7 +40,6 @@ async fn kine_serves_a_cluster_that_ends_with_its_pod(
     runs_a_pod(&cluster, client, "after").await
 }
 
-/// The node's own address, where pods of the host get an answer at once: that nobody is there.
 #[rstest]
 #[case::postgres("postgres")]
 #[case::mysql("mysql")]
@@ -49,10 +48,7 @@ async fn a_database_that_nobody_serves_is_the_cause(
     #[ignore] cluster: VirtualCluster,
     #[case] scheme: &str,
 ) -> anyhow::Result<()> {
-    let nodes = cluster.host().node_addresses();
-    let node = nodes.first().context("a host has a node")?;
-    let nobody = SocketAddr::new(*node, 1);
-    let endpoint = format!("{scheme}://me:hush@{nobody}/web");
+    let endpoint = nobody(&cluster, scheme)?;
     cannot_be_used(&cluster, &endpoint, "connect: connection refused").await
 }
 
@@ -71,6 +67,14 @@ async fn a_database_that_does_not_answer_is_the_cause(
     cannot_be_used(&cluster, &endpoint, "timeout").await
 }
 
+/// The node's own address, where pods of the host get an answer at once: that nobody is there.
+fn nobody(cluster: &VirtualCluster, scheme: &str) -> anyhow::Result<String> {
+    let nodes = cluster.host().node_addresses();
+    let node = nodes.first().context("a host has a node")?;
+    let address = SocketAddr::new(*node, 1);
+    Ok(format!("{scheme}://me:hush@{address}/web"))
+}
+
 async fn cannot_be_used(
     cluster: &VirtualCluster,
     endpoint: &str,
@@ -87,6 +91,27 @@ async fn cannot_be_used(
     ensure!(*address == endpoint.to_string(), "{address}");
     ensure!(message.contains(expected), "{message}");
     ensure!(!format!("{error:?}").contains("hush"), "{error:?}");
+    Ok(())
+}
+
+/// k3s says it in its own log, and k0s quotes its kine.
+#[rstest]
+#[case::k3s(&K3s)]
+#[case::k0s(&K0s)]
+#[vcluster::test]
+async fn a_stand_in_names_a_database_that_nobody_serves(
+    #[ignore] cluster: VirtualCluster,
+    #[case] distro: &'static dyn Distro,
+) -> anyhow::Result<()> {
+    let endpoint = nobody(&cluster, "postgres")?.parse::<Endpoint>()?;
+    let started = stand_in(&cluster, distro, endpoint).await;
+    let error = started.err().context("it started without its database")?;
+    let words = format!("{error:#}");
+    let said = format!("cannot be used; container {} said: ", distro.name());
+    ensure!(
+        words.contains(&said) && words.contains("connect: connection refused"),
+        "{words}"
+    );
     Ok(())
 }
 

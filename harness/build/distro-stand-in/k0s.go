@@ -349,6 +349,7 @@ func startK0s(config *clusterConfig, pki string, user int) error {
 	maps.Copy(controllers, config.Spec.ControllerManager.ExtraArgs)
 	upstream := parts{
 		user:          user,
+		retell:        quoted,
 		store:         objects,
 		port:          port,
 		apiserver:     apiserver,

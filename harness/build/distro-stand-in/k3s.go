@@ -126,19 +126,26 @@ func datastore(given flags) string {
 	return given.text("datastore-endpoint", os.Getenv("K3S_DATASTORE_ENDPOINT"))
 }
 
+// ownKine is a part of k3s, which tells in its own words what that says.
+func ownKine(endpoint, socket string) store {
+	part := kine(endpoint, socket)
+	part.arguments["log-format"] = "json"
+	return part
+}
+
 // k3sStore is what k3s keeps its objects in: a database, etcd of its own, or a file. Kine has its socket in the
 // server's directory whatever is behind it.
 func k3sStore(given flags, control string, etcdAuthority *authority) (store, error) {
 	socket := filepath.Join(control, "kine.sock")
 	if endpoint := datastore(given); endpoint != "" {
-		return kine(endpoint, socket), nil
+		return ownKine(endpoint, socket), nil
 	}
 	directory := filepath.Join(control, "db")
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return store{}, err
 	}
 	if !given.is("cluster-init") {
-		return kine(sqlite(directory), socket), nil
+		return ownKine(sqlite(directory), socket), nil
 	}
 	tls := filepath.Join(control, "tls", "etcd")
 	server, err := etcdAuthority.server(tls, "server-client", "etcd-server", localHosts)
@@ -261,6 +268,7 @@ func startK3s(given flags, control, service string, authorities map[string]*auth
 	apiserver.override(given["kube-apiserver-arg"])
 	controllers.override(given["kube-controller-manager-arg"])
 	upstream := parts{
+		retell:        asOne,
 		store:         objects,
 		port:          port,
 		apiserver:     apiserver,

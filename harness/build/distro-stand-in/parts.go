@@ -15,7 +15,9 @@ import (
 // The upstream programs of a control plane.
 type parts struct {
 	// The user that they run as when this process is root.
-	user                   int
+	user int
+	// How the distro says what they say.
+	retell                 retelling
 	store                  store
 	port                   string
 	apiserver, controllers settings
@@ -39,7 +41,8 @@ func (p *parts) run() error {
 	start := func(name string, arguments settings, environment []string) error {
 		command := exec.Command(name, arguments.arguments()...)
 		command.Env = environment
-		command.Stdout, command.Stderr = os.Stdout, os.Stderr
+		command.Stdout = &lines{program: name, stream: "stdout", retell: p.retell}
+		command.Stderr = &lines{program: name, stream: "stderr", retell: p.retell}
 		if os.Geteuid() == 0 {
 			command.SysProcAttr = &syscall.SysProcAttr{
 				Credential: &syscall.Credential{Uid: uint32(p.user)},

@@ -56,7 +56,7 @@ func etcd(directory, authority string, server, client leaf) store {
 	}
 }
 
-// kine is in front of the database at the endpoint, behind a socket. Its log has the form that it has in k3s.
+// kine is in front of the database at the endpoint, behind a socket.
 func kine(endpoint, socket string) store {
 	return store{
 		program:     "kine",

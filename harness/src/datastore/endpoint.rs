@@ -125,10 +125,11 @@ impl Database {
         }
     }
 
-    /// The option that limits how long a connection may take, and three seconds as its driver reads them.
+    /// The option that limits how long a connection may take, and for how long. Only that of `PostgreSQL` includes
+    /// the log-in, for which a busy machine may need seconds.
     fn connect_limit(self) -> (&'static str, &'static str) {
         match self {
-            Self::Postgres => ("connect_timeout", "3"),
+            Self::Postgres => ("connect_timeout", "6"),
             Self::MySql => ("timeout", "3s"),
         }
     }
@@ -170,7 +171,7 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::postgres("postgres://db.test/web", "postgres://db.test/web?connect_timeout=3")]
+    #[case::postgres("postgres://db.test/web", "postgres://db.test/web?connect_timeout=6")]
     #[case::mysql("mysql://db.test/web", "mysql://tcp(db.test:3306)/web?timeout=3s")]
     #[case::beside_others(
         "mysql://db.test/web?readTimeout=9s",

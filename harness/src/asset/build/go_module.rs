@@ -50,6 +50,7 @@ pub(crate) const STAND_IN: GoModule = module!(
         "flags.go",
         "k0s.go",
         "k3s.go",
+        "log.go",
         "parts.go",
         "pki.go",
         "store.go"

@@ -3,17 +3,18 @@
 use anyhow::ensure;
 use e2e::soon;
 use k8s_openapi::api::{
-    apps::v1::Deployment,
     core::v1::{ConfigMap, Endpoints, Pod},
     discovery::v1::EndpointSlice,
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, ObjectMeta, PostParams},
+    api::{DeleteParams, ListParams, ObjectMeta, PostParams},
+    runtime::wait::Condition as _,
 };
 use vcluster_harness::{
     cluster::{ResetError, VirtualCluster},
-    vcluster_test, wait,
+    command, vcluster_test,
+    wait::{self, conditions::is_pod_ready},
 };
 
 use crate::stores::{answered, runs_a_pod};
@@ -38,17 +39,41 @@ async fn any_pod_of_a_control_plane_may_be_lost(
         read(&client, &format!("without-{index}")).await?;
     }
 
-    let dns: Api<Deployment> = Api::namespaced(client, "kube-system");
-    answered(async || {
-        let status = dns.get("coredns").await?.status;
-        Ok(status.and_then(|status| status.ready_replicas) == Some(2))
-    })
-    .await?;
+    any_dns_server_may_be_lost(&client).await?;
     let refused = cluster.save_state().await;
     ensure!(
         matches!(refused, Err(ResetError::Replicas { replicas: 3 })),
         "{refused:?}"
     );
+    Ok(())
+}
+
+/// Whoever asks is answered by the one that is left.
+async fn any_dns_server_may_be_lost(client: &Client) -> anyhow::Result<()> {
+    let servers: Api<Pod> = Api::namespaced(client.clone(), "kube-system");
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let of_dns = ListParams::default().labels("k8s-app=kube-dns");
+    let ready = async || {
+        let found = servers.list(&of_dns).await?.items.into_iter();
+        let ready = found.filter(|pod| is_pod_ready().matches_object(Some(pod)));
+        anyhow::Ok(ready.map(|pod| pod.name_any()).collect::<Vec<_>>())
+    };
+    answered(async || Ok(ready().await?.len() == 2)).await?;
+    for lost in ready().await? {
+        let now = DeleteParams::default().grace_period(0);
+        servers.delete(&lost, &now).await?;
+        answered(async || {
+            let asked = ["nslookup", "kubernetes.default.svc.cluster.local"];
+            let said = command::output(&pods, "before", asked).await?;
+            Ok(said.contains("Name:"))
+        })
+        .await?;
+        answered(async || {
+            let ready = ready().await?;
+            Ok(ready.len() == 2 && !ready.contains(&lost))
+        })
+        .await?;
+    }
     Ok(())
 }
 
@@ -93,7 +118,7 @@ impl Lost {
     async fn is_back(&self) -> anyhow::Result<()> {
         let is_another = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.uid() != self.uid);
         wait::until(&self.pods, &self.name, is_another, soon("another pod")).await?;
-        let ready = wait::conditions::is_pod_ready();
+        let ready = is_pod_ready();
         wait::until(&self.pods, &self.name, ready, soon("ready")).await?;
         Ok(())
     }

@@ -99,4 +99,30 @@ mod tests {
     fn a_pipeline_gets_a_job_to_extend() {
         insta::assert_snapshot!(matrix().gitlab().unwrap());
     }
+
+    /// No machine of this project runs it, so nothing else would tell.
+    #[test]
+    fn the_workflow_of_this_repository_reads_what_a_job_says() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../.github/workflows/matrix.yml"
+        );
+        let text = std::fs::read_to_string(path).unwrap();
+        let workflow: Value = serde_yaml_ng::from_str(&text).unwrap();
+        let cell = &workflow["jobs"]["cell"];
+        assert_eq!(
+            cell["strategy"]["matrix"],
+            "${{ fromJSON(needs.cells.outputs.matrix) }}"
+        );
+        let said = job(&matrix().cells[0]);
+        let read: Vec<_> = text
+            .split("${{ matrix.")
+            .skip(1)
+            .filter_map(|rest| rest.split(' ').next())
+            .collect();
+        assert_eq!(read, ["name", "name", "distro", "version"]);
+        for key in read {
+            assert!(said[key].is_string(), "{key}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::O
 use kube::{
     Api, Client,
     api::{ListParams, WatchParams},
+    core::{PartialObjectMeta, WatchEvent},
 };
 use tracing::debug;
 
@@ -59,7 +60,7 @@ impl Stock {
         })
     }
 
-    /// Returns when something is different from what was read, or the time is up.
+    /// Returns when there may be something to take or to make that was not there when this was read, or the time is up.
     pub(crate) async fn wait_for_change(&self, host: &Client, pool: &PoolKey, limit: Duration) {
         let namespaces: Api<Namespace> = Api::all(host.clone());
         let parameters = WatchParams::default().labels(&alike(pool));
@@ -67,10 +68,16 @@ impl Stock {
             let changes = namespaces
                 .watch_metadata(&parameters, &self.revision)
                 .await?;
-            changes.boxed().next().await.transpose()
+            let mut changes = changes.boxed();
+            while let Some(change) = changes.next().await {
+                if is_news(&change?) {
+                    return Ok::<_, kube::Error>(true);
+                }
+            }
+            Ok(false)
         };
         match tokio::time::timeout(limit, Box::pin(seen)).await {
-            Ok(Ok(Some(_))) | Err(_) => {}
+            Ok(Ok(true)) | Err(_) => {}
             // A host that does not let itself be watched is asked again and again, but not without a pause.
             Ok(ended) => {
                 debug!(error = ?ended.err(), "the pool is not watched");
@@ -115,6 +122,19 @@ impl Stock {
     }
 }
 
+/// To who waits it is nothing that others use theirs or put them back.
+fn is_news<K>(change: &WatchEvent<PartialObjectMeta<K>>) -> bool {
+    match change {
+        WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+            let metadata = &object.metadata;
+            metadata.deletion_timestamp.is_some()
+                || PoolState::of(metadata).is_none_or(|state| state == PoolState::Idle)
+        }
+        WatchEvent::Bookmark(_) => false,
+        WatchEvent::Deleted(_) | WatchEvent::Error(_) => true,
+    }
+}
+
 fn alike(pool: &PoolKey) -> String {
     format!("{}={}", key::LIKE, pool.as_str())
 }
@@ -125,12 +145,15 @@ mod tests {
 
     use super::*;
 
-    fn stock(states: &[Option<PoolState>]) -> Stock {
-        let metadata = |state: &Option<PoolState>| ObjectMeta {
+    fn metadata(state: Option<PoolState>) -> ObjectMeta {
+        ObjectMeta {
             labels: state.map(|state| [(key::STATE.to_owned(), state.name().to_owned())].into()),
             ..ObjectMeta::default()
-        };
-        Stock::of(states.iter().map(metadata))
+        }
+    }
+
+    fn stock(states: &[Option<PoolState>]) -> Stock {
+        Stock::of(states.iter().copied().map(metadata))
     }
 
     const MAKING: Option<PoolState> = Some(PoolState::Making);
@@ -149,6 +172,30 @@ mod tests {
         #[case] expected: Lack,
     ) {
         assert_eq!(stock(states).lack(4), expected);
+    }
+
+    #[rstest]
+    #[case::it_waits_for_a_test(Some(PoolState::Idle), true)]
+    #[case::it_is_for_nobody_else(None, true)]
+    #[case::somebody_uses_it(IN_USE, false)]
+    #[case::it_is_put_back(RESETTING, false)]
+    #[case::it_is_made(MAKING, false)]
+    fn who_waits_is_told_of_what_is_there(
+        #[case] state: Option<PoolState>,
+        #[case] expected: bool,
+    ) {
+        let object = |metadata| PartialObjectMeta::<Namespace> {
+            metadata,
+            ..PartialObjectMeta::default()
+        };
+        let changed = object(metadata(state));
+        assert_eq!(is_news(&WatchEvent::Modified(changed.clone())), expected);
+        assert!(is_news(&WatchEvent::Deleted(changed)));
+        let going = object(ObjectMeta {
+            deletion_timestamp: Some(serde_json::from_str("\"2026-01-02T03:04:05Z\"").unwrap()),
+            ..metadata(state)
+        });
+        assert!(is_news(&WatchEvent::Modified(going)));
     }
 
     #[test]

@@ -98,7 +98,8 @@ async fn make(
     }
     let start = |failure: Failure| Error::Start(failure.cause);
     let known = Known::of(options, host, assets).await.map_err(start)?;
-    let launch = known.launch(options, host, Some(Standing::Ahead));
+    let bootstrap = known.bootstrap(options, assets).await;
+    let launch = known.launch(options, host, Some(Standing::Ahead), &bootstrap);
     let registration = register(options, host, &options.namespace);
     let made = async {
         let mut phases = Phases::start();

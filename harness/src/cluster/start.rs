@@ -54,7 +54,6 @@ pub(super) struct Known {
     version: KubernetesVersion,
     ranges: ServiceRanges,
     images: Images,
-    bootstrap: Bootstrap,
     /// What the host may have to load.
     pub(super) archives: Vec<Image>,
     fixtures: Contents,
@@ -91,8 +90,6 @@ impl Known {
         // CoreDNS runs on the host as the tenant's pod.
         let components = components.chain([Component::Syncer, Component::Coredns]);
         let (images, archives) = images(components, version, assets).await?;
-        let store = options.store.as_ref();
-        let bootstrap = Bootstrap::of(assets, version, store, &described, &images).await;
         let fixtures = options.fixtures.read();
         let fixtures = fixtures.map_err(Failure::at(Step::Fixtures))?;
         let client = host.client().await.map_err(Failure::at(Step::Host))?;
@@ -103,7 +100,6 @@ impl Known {
             version,
             ranges,
             images,
-            bootstrap,
             archives,
             fixtures,
             client,
@@ -162,11 +158,23 @@ impl Known {
         }
     }
 
+    /// What the API server of a new cluster begins with. Who takes one that is there needs none of it.
+    pub(super) async fn bootstrap(
+        &self,
+        options: &VirtualClusterBuilder,
+        assets: &Assets,
+    ) -> Bootstrap {
+        let described = options.describe(self.version, self.ranges, &[]);
+        let store = options.store.as_ref();
+        Bootstrap::of(assets, self.version, store, &described, &self.images).await
+    }
+
     pub(super) fn launch<'a>(
         &'a self,
         options: &'a VirtualClusterBuilder,
         host: &'a HostCluster,
         standing: Option<Standing>,
+        bootstrap: &'a Bootstrap,
     ) -> Launch<'a> {
         Launch {
             options,
@@ -175,7 +183,7 @@ impl Known {
             names: &self.names,
             version: self.version,
             images: &self.images,
-            bootstrap: &self.bootstrap,
+            bootstrap,
             ranges: self.ranges,
             host,
             client: self.client.clone(),
@@ -224,7 +232,8 @@ pub(super) async fn start(
         }
         phases.pass(Phase::Room);
     }
-    let launch = known.launch(options, host, standing);
+    let bootstrap = known.bootstrap(options, assets).await;
+    let launch = known.launch(options, host, standing, &bootstrap);
     let host_config = host.config().await.map_err(Failure::at(Step::Host))?;
     let registration = register(options, host, known.names.namespace());
     let started = async {

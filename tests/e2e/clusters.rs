@@ -1,22 +1,16 @@
 //! The life of a cluster: started in every way there is, found again, deleted, and what is said when
 //! it does not start.
 
-use std::{
-    fmt::Debug,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use e2e::soon;
-use k8s_openapi::{
-    api::{
-        core::v1::{ConfigMap, Namespace, Service, ServiceAccount},
-        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
-        scheduling::v1::PriorityClass,
-    },
-    serde::{Serialize, de::DeserializeOwned},
+use e2e::{Object, soon};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Namespace, Service, ServiceAccount},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
+    scheduling::v1::PriorityClass,
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client,
     api::{DeleteParams, ListParams, ObjectMeta, PostParams},
 };
 use serde_json::Value;
@@ -134,10 +128,7 @@ async fn beginning(client: &Client) -> anyhow::Result<Vec<Value>> {
     Ok(objects)
 }
 
-async fn list<K>(client: &Client, parameters: &ListParams) -> anyhow::Result<Vec<Value>>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
-{
+async fn list<K: Object>(client: &Client, parameters: &ListParams) -> anyhow::Result<Vec<Value>> {
     let found = Api::<K>::all(client.clone()).list(parameters).await?;
     let objects = found.items.iter().map(serde_json::to_value);
     Ok(objects.collect::<Result<_, _>>()?)

@@ -43,15 +43,11 @@ enum Error {
 }
 
 /// Has a cluster made for whoever asks for one like this next.
-pub(super) fn make_one(
-    options: &VirtualClusterBuilder,
-    pool: Pool,
-    host: &HostCluster,
-    assets: &Assets,
-) {
+pub(super) fn make_one(like: &Known<'_>, pool: Pool) {
     if IS_AT_IT.swap(true, Ordering::SeqCst) {
         return;
     }
+    let options = like.options;
     let name = new_name();
     let options = VirtualClusterBuilder {
         name: name.clone(),
@@ -66,7 +62,7 @@ pub(super) fn make_one(
             .map(|room| room.another("the next test")),
         ..options.clone()
     };
-    let (host, assets) = (host.clone(), assets.clone());
+    let (host, assets) = (like.host.clone(), like.assets.clone());
     let is_begun = backstage::run(move |_| async move {
         let name = &options.name;
         match Box::pin(make(&options, pool, &host, &assets)).await {
@@ -98,8 +94,8 @@ async fn make(
     }
     let start = |failure: Failure| Error::Start(failure.cause);
     let known = Known::of(options, host, assets).await.map_err(start)?;
-    let bootstrap = known.bootstrap(options, assets).await;
-    let launch = known.launch(options, host, Some(Standing::Ahead), &bootstrap);
+    let bootstrap = known.bootstrap().await;
+    let launch = known.launch(Some(Standing::Ahead), &bootstrap);
     let registration = register(options, host, &options.namespace);
     let made = async {
         let mut phases = Phases::start();
@@ -109,10 +105,7 @@ async fn make(
         if let Some(room) = &options.room {
             room.start_is_over().await;
         }
-        known
-            .seat(options, host, assets, pool)
-            .save(&connection, &known.names)
-            .await?;
+        known.seat(pool).save(&connection, &known.names).await?;
         let facts = Facts::of_new(&known.client, &known.names).await?;
         let (host, namespace) = (&known.client, known.names.namespace());
         pool::shelve(host, namespace, &options.owner, &facts.pulse, pool).await?;

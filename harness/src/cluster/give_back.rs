@@ -3,11 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -81,12 +76,7 @@ impl VirtualCluster {
             info!(cluster = self.name(), reason, "not for others");
             return None;
         }
-        let namespaces: Api<Namespace> = Api::all(self.on_host());
-        let patch = Patch::Merge(pool::resetting());
-        let marked = namespaces
-            .patch_metadata(self.namespace(), &PatchParams::default(), &patch)
-            .await;
-        if let Err(error) = marked {
+        if let Err(error) = pool::take_back(&self.on_host(), self.namespace()).await {
             let error = &error as &dyn std::error::Error;
             warn!(cluster = self.name(), error, "not for others");
             return None;

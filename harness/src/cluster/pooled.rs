@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Client;
 use tracing::warn;
 
 use super::{
-    VirtualCluster, VirtualClusterBuilder, ahead,
+    VirtualCluster, ahead,
     connection::Connection,
     delete,
     error::{Cause, Failure, Step},
@@ -15,18 +14,13 @@ use super::{
     names::Names,
     phases::{Phase, Phases},
     reset::{ResetError, Sides, StateFile},
-    start::register,
-    virtual_cluster::{Origin, Started},
+    start::{Known, register},
 };
 use crate::{
     admission::{Room, Spare},
-    asset::Assets,
     deadline::Deadline,
-    host::HostCluster,
-    pool::{self, Lack, Pool, PoolKey, Stock},
-    slice::ServiceRanges,
+    pool::{self, Lack, Pool, Stock},
     timeline::{self, Event, Kind},
-    version::KubernetesVersion,
 };
 
 /// How long a cluster that waited may take to answer. A new one is there in not much more.
@@ -42,14 +36,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Who wants which cluster.
 pub(super) struct Seat<'a> {
-    pub(super) options: &'a VirtualClusterBuilder,
-    pub(super) key: &'a PoolKey,
+    pub(super) known: &'a Known<'a>,
     pub(super) pool: Pool,
-    pub(super) version: KubernetesVersion,
-    pub(super) host: &'a HostCluster,
-    pub(super) client: &'a Client,
-    pub(super) ranges: ServiceRanges,
-    pub(super) assets: &'a Assets,
 }
 
 impl Seat<'_> {
@@ -78,7 +66,7 @@ impl Seat<'_> {
     }
 
     async fn look(&self, phases: &mut Phases, patience: Deadline) -> Option<VirtualCluster> {
-        let spare = self.options.room.as_ref().map(Room::spare);
+        let spare = self.known.options.room.as_ref().map(Room::spare);
         loop {
             let claimed = match tokio::time::timeout(ANSWER, self.claim()).await {
                 Ok(Ok(Ok(claimed))) => claimed,
@@ -88,9 +76,11 @@ impl Seat<'_> {
                         return None;
                     }
                     let look = LOOK.min(patience.remaining());
-                    stock.wait_for_change(self.client, self.key, look).await;
+                    stock
+                        .wait_for_change(&self.known.client, &self.known.key, look)
+                        .await;
                     if make && spare.as_ref().is_none_or(Spare::is_there) {
-                        ahead::make_one(self.options, self.pool, self.host, self.assets);
+                        ahead::make_one(self.known, self.pool);
                     }
                     continue;
                 }
@@ -114,7 +104,7 @@ impl Seat<'_> {
                 }
                 Err(_) => warn!(namespace, "a cluster that waited does not answer"),
             }
-            if let Err(error) = delete(self.client, &namespace).await {
+            if let Err(error) = delete(&self.known.client, &namespace).await {
                 let error = &error as &dyn std::error::Error;
                 warn!(namespace, error, "left to the reaper");
                 return None;
@@ -124,8 +114,8 @@ impl Seat<'_> {
 
     /// One that waits, or what to do without.
     async fn claim(&self) -> Result<Result<ObjectMeta, (Stock, Lack)>, kube::Error> {
-        let stock = Stock::read(self.client, self.key).await?;
-        let claimed = pool::claim(self.client, &stock, &self.options.owner).await?;
+        let stock = Stock::read(&self.known.client, &self.known.key).await?;
+        let claimed = pool::claim(&self.known.client, &stock, &self.known.options.owner).await?;
         Ok(claimed.ok_or_else(|| {
             let lack = stock.lack(self.pool.most());
             (stock, lack)
@@ -139,7 +129,7 @@ impl Seat<'_> {
         names: &Names,
     ) -> Result<(), ResetError> {
         let sides = Sides {
-            on_host: self.client,
+            on_host: &self.known.client,
             on_virtual: &connection.client(),
             names,
             file: StateFile::OfPool,
@@ -164,8 +154,8 @@ impl Seat<'_> {
         }
         phases.pass(Phase::Saved);
         let begun = async {
-            let facts = Facts::of_new(self.client, names).await?;
-            Membership::begin(self.host, self.client, names, self.pool, facts).await
+            let facts = Facts::of_new(&self.known.client, names).await?;
+            Membership::begin(self.known.host, &self.known.client, names, self.pool, facts).await
         };
         let (connection, membership) = begun.await.map_err(Failure::at(Step::Connect))?;
         Ok((connection, Some(membership)))
@@ -176,15 +166,16 @@ impl Seat<'_> {
         claimed: &ObjectMeta,
         phases: &mut Phases,
     ) -> Result<VirtualCluster, Cause> {
+        let known = self.known;
         let namespace = claimed.name.as_deref().unwrap_or_default();
         let names = Names::new(namespace, namespace)?;
-        let registration = register(self.options, self.host, namespace);
+        let registration = register(known.options, known.host, namespace);
         let opened = async {
-            let facts = Facts::read(self.client, &names).await?;
+            let facts = Facts::read(&known.client, &names).await?;
             if pool::pulse(claimed) != Some(&facts.pulse) {
                 return Err(Cause::Restarted);
             }
-            Membership::begin(self.host, self.client, &names, self.pool, facts).await
+            Membership::begin(known.host, &known.client, &names, self.pool, facts).await
         };
         let (connection, membership) = match opened.await {
             Ok(opened) => opened,
@@ -196,20 +187,8 @@ impl Seat<'_> {
             }
         };
         phases.pass(Phase::Taken);
-        let origin = Origin {
-            names,
-            distro: Some(self.options.distro.name().to_owned()),
-            version: Some(self.version),
-            owner: self.options.owner.clone(),
-            host: self.host.clone(),
-            host_config: self.host.config().await?,
-            started: Some(Started {
-                options: self.options.clone(),
-                ranges: self.ranges,
-                assets: self.assets.clone(),
-            }),
-            phases: phases.clone(),
-        };
+        let host_config = known.host.config().await?;
+        let origin = known.origin(names, host_config, phases);
         let cluster = VirtualCluster::new(origin, connection, registration, Some(membership));
         Ok(cluster)
     }

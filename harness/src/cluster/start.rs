@@ -1,19 +1,9 @@
 //! Starts a cluster and, when that fails, undoes what is there.
 
-use std::{
-    collections::BTreeMap,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams},
-};
-use serde_json::json;
+use kube::Client;
 use tracing::{debug, warn};
 
 use super::{
@@ -38,7 +28,7 @@ use crate::{
     fixture::Contents,
     host::HostCluster,
     live::{self, Live, Registration},
-    pool::{self, Ingredients, Pool, PoolKey, Since, Standing, Stock},
+    pool::{self, Ingredients, Pool, PoolKey, Since, Standing, Stock, demand},
     slice::ServiceRanges,
     version::KubernetesVersion,
 };
@@ -49,7 +39,10 @@ const LOOK: Duration = Duration::from_millis(200);
 const GIVE_WAY: u32 = 10;
 
 /// What is known of a cluster before anything of it is made.
-pub(super) struct Known {
+pub(super) struct Known<'a> {
+    pub(super) options: &'a VirtualClusterBuilder,
+    pub(super) host: &'a HostCluster,
+    pub(super) assets: &'a Assets,
     pub(super) names: Names,
     version: KubernetesVersion,
     ranges: ServiceRanges,
@@ -58,16 +51,16 @@ pub(super) struct Known {
     pub(super) archives: Vec<Image>,
     fixtures: Contents,
     pub(super) client: Client,
-    key: PoolKey,
+    pub(super) key: PoolKey,
     /// How it goes from test to test, if it does.
     pool: Option<Pool>,
 }
 
-impl Known {
+impl<'a> Known<'a> {
     pub(super) async fn of(
-        options: &VirtualClusterBuilder,
-        host: &HostCluster,
-        assets: &Assets,
+        options: &'a VirtualClusterBuilder,
+        host: &'a HostCluster,
+        assets: &'a Assets,
     ) -> Result<Self, Failure> {
         let names = Names::new(&options.name, &options.namespace);
         let names = names.map_err(Failure::at(Step::Namespace))?;
@@ -96,6 +89,9 @@ impl Known {
         let key = key(options, version, &described, &images, &fixtures);
         let pool = pool_of(options, &described);
         Ok(Self {
+            options,
+            host,
+            assets,
             names,
             version,
             ranges,
@@ -110,7 +106,7 @@ impl Known {
 
     /// What the cluster is to others.
     async fn standing(&self, pool: Pool) -> Standing {
-        let is_first_of_process = asked(&self.key, 1) == 1;
+        let is_first_of_process = demand::is_first(&self.key);
         if pool.since == Since::First || !is_first_of_process {
             return Standing::Member;
         }
@@ -123,61 +119,35 @@ impl Known {
     /// Opens a cluster to others after all that was started for the first test alone: by now another test of this
     /// process has asked for the same. Says whether it did.
     async fn is_opened(&self) -> bool {
-        if asked(&self.key, 0) < 2 {
+        if !demand::is_repeated(&self.key) {
             return false;
         }
-        let labels = pool::labels(&self.key, Standing::Member);
-        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let patched = namespaces
-            .patch_metadata(self.names.namespace(), &PatchParams::default(), &patch)
-            .await;
-        if let Err(error) = &patched {
+        let opened = pool::open(&self.client, self.names.namespace(), &self.key).await;
+        if let Err(error) = &opened {
             let error = error as &dyn std::error::Error;
             warn!(cluster = self.names.cluster(), error, "for one test alone");
         }
-        patched.is_ok()
+        opened.is_ok()
     }
 
-    pub(super) fn seat<'a>(
-        &'a self,
-        options: &'a VirtualClusterBuilder,
-        host: &'a HostCluster,
-        assets: &'a Assets,
-        pool: Pool,
-    ) -> Seat<'a> {
-        Seat {
-            options,
-            key: &self.key,
-            pool,
-            version: self.version,
-            host,
-            client: &self.client,
-            ranges: self.ranges,
-            assets,
-        }
+    pub(super) fn seat(&self, pool: Pool) -> Seat<'_> {
+        Seat { known: self, pool }
     }
 
     /// What the API server of a new cluster begins with. Who takes one that is there needs none of it.
-    pub(super) async fn bootstrap(
-        &self,
-        options: &VirtualClusterBuilder,
-        assets: &Assets,
-    ) -> Bootstrap {
-        let described = options.describe(self.version, self.ranges, &[]);
-        let store = options.store.as_ref();
-        Bootstrap::of(assets, self.version, store, &described, &self.images).await
+    pub(super) async fn bootstrap(&self) -> Bootstrap {
+        let described = self.options.describe(self.version, self.ranges, &[]);
+        let store = self.options.store.as_ref();
+        Bootstrap::of(self.assets, self.version, store, &described, &self.images).await
     }
 
-    pub(super) fn launch<'a>(
+    pub(super) fn launch(
         &'a self,
-        options: &'a VirtualClusterBuilder,
-        host: &'a HostCluster,
         standing: Option<Standing>,
         bootstrap: &'a Bootstrap,
     ) -> Launch<'a> {
         Launch {
-            options,
+            options: self.options,
             pool: standing.map(|standing| (&self.key, standing)),
             fixtures: &self.fixtures,
             names: &self.names,
@@ -185,20 +155,34 @@ impl Known {
             images: &self.images,
             bootstrap,
             ranges: self.ranges,
-            host,
+            host: self.host,
             client: self.client.clone(),
-            deadline: Deadline::after("virtual cluster", options.timeout),
+            deadline: Deadline::after("virtual cluster", self.options.timeout),
         }
     }
-}
 
-/// How many tests of this process have asked for the same, with so many more.
-fn asked(key: &PoolKey, more: usize) -> usize {
-    static ASKED: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
-    let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = asked.entry(key.as_str().to_owned()).or_default();
-    *count += more;
-    *count
+    /// Where a cluster of these names is from, that was started like this.
+    pub(super) fn origin(
+        &self,
+        names: Names,
+        host_config: kube::Config,
+        phases: &Phases,
+    ) -> Origin {
+        Origin {
+            names,
+            distro: Some(self.options.distro.name().to_owned()),
+            version: Some(self.version),
+            owner: self.options.owner.clone(),
+            host: self.host.clone(),
+            host_config,
+            started: Some(Started {
+                options: self.options.clone(),
+                ranges: self.ranges,
+                assets: self.assets.clone(),
+            }),
+            phases: phases.clone(),
+        }
+    }
 }
 
 pub(super) async fn start(
@@ -214,7 +198,7 @@ pub(super) async fn start(
         Some(pool) => Some(known.standing(pool).await),
         None => None,
     };
-    let seat = pool.map(|pool| known.seat(options, host, assets, pool));
+    let seat = pool.map(|pool| known.seat(pool));
     let seat_of = |standing: Option<Standing>| {
         let is_member = standing == Some(Standing::Member);
         seat.as_ref().filter(|_| is_member)
@@ -232,8 +216,8 @@ pub(super) async fn start(
         }
         phases.pass(Phase::Room);
     }
-    let bootstrap = known.bootstrap(options, assets).await;
-    let launch = known.launch(options, host, standing, &bootstrap);
+    let bootstrap = known.bootstrap().await;
+    let launch = known.launch(standing, &bootstrap);
     let host_config = host.config().await.map_err(Failure::at(Step::Host))?;
     let registration = register(options, host, known.names.namespace());
     let started = async {
@@ -246,20 +230,7 @@ pub(super) async fn start(
     };
     match started.await {
         Ok((connection, membership)) => Ok(VirtualCluster::new(
-            Origin {
-                names: known.names.clone(),
-                distro: Some(options.distro.name().to_owned()),
-                version: Some(known.version),
-                owner: options.owner.clone(),
-                host: host.clone(),
-                host_config,
-                started: Some(Started {
-                    options: options.clone(),
-                    ranges: known.ranges,
-                    assets: assets.clone(),
-                }),
-                phases: phases.clone(),
-            },
+            known.origin(known.names.clone(), host_config, phases),
             connection,
             registration,
             membership,

@@ -1,4 +1,5 @@
-//! Clusters that wait: put there, taken, and deleted when they are too many or have waited too long.
+//! Clusters that go from test to test: taken by one, taken back, left to the next, and deleted when too many wait or
+//! have waited too long.
 
 use std::cmp::Reverse;
 
@@ -8,11 +9,13 @@ use kube::{
     Api, Client,
     api::{ListParams, Patch, PatchParams},
 };
+use serde_json::{Value, json};
 use tracing::{debug, info};
 
 use super::{
     Pool,
-    record::{PoolState, claimed, idle_since, key, shelved},
+    key::PoolKey,
+    record::{PoolState, Standing, claimed, idle_since, key, labels, resetting, shelved},
     stock::Stock,
 };
 use crate::{
@@ -48,6 +51,21 @@ pub(crate) async fn claim(
     Ok(None)
 }
 
+/// Opens a cluster to other tests that was started for one alone.
+pub(crate) async fn open(
+    host: &Client,
+    namespace: &str,
+    pool: &PoolKey,
+) -> Result<(), kube::Error> {
+    let labels = labels(pool, Standing::Member);
+    mark(host, namespace, json!({"metadata": {"labels": labels}})).await
+}
+
+/// Takes a cluster back from its test: the next one may wait for it.
+pub(crate) async fn take_back(host: &Client, namespace: &str) -> Result<(), kube::Error> {
+    mark(host, namespace, resetting()).await
+}
+
 /// Leaves a cluster that is as it was to the next test.
 pub(crate) async fn shelve(
     host: &Client,
@@ -59,11 +77,16 @@ pub(crate) async fn shelve(
     let now = clock::host_now(host).await;
     let idle = SignedDuration::try_from(pool.idle).unwrap_or(SignedDuration::MAX);
     let until = now.saturating_add(idle).unwrap_or(Timestamp::MAX);
-    let patch = Patch::Merge(shelved(owner, pulse, now, until));
-    Api::<Namespace>::all(host.clone())
-        .patch_metadata(namespace, &PatchParams::default(), &patch)
-        .await
-        .map(drop)
+    mark(host, namespace, shelved(owner, pulse, now, until)).await
+}
+
+/// Writes down what has become of a cluster.
+async fn mark(host: &Client, namespace: &str, patch: Value) -> Result<(), kube::Error> {
+    let namespaces: Api<Namespace> = Api::all(host.clone());
+    let parameters = PatchParams::default();
+    let patch = Patch::Merge(patch);
+    let marked = namespaces.patch_metadata(namespace, &parameters, &patch);
+    marked.await.map(drop)
 }
 
 /// Deletes those that have waited longest while there are more than may wait.

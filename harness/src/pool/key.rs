@@ -16,7 +16,7 @@ pub(super) const LIBRARY: &str = concat!(
 );
 
 /// A digest of all that makes one cluster different from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PoolKey(String);
 
 /// All that makes one cluster different from another. The host does so, too: each has a pool of its own.

@@ -4,6 +4,7 @@
 //! The record is the cluster's namespace: its labels say what it is for and whether it waits. No process
 //! keeps the pool, so any number of them share it.
 
+pub(crate) mod demand;
 mod idle;
 mod keeper;
 mod key;
@@ -14,10 +15,10 @@ mod stock;
 mod tests;
 
 pub(crate) use self::{
-    idle::{claim, give_way, make_room, shelve},
+    idle::{claim, give_way, make_room, open, shelve, take_back},
     keeper::keep_watch,
     key::{Ingredients, PoolKey},
-    record::{Standing, labels, pulse, resetting, withdraw},
+    record::{Standing, labels, pulse, withdraw},
     stock::{Lack, Stock},
 };
 pub use self::{

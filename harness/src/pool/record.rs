@@ -105,7 +105,7 @@ pub(super) fn claimed(idle: &ObjectMeta, owner: &Owner) -> Value {
 }
 
 /// Says that a cluster is between two tests.
-pub(crate) fn resetting() -> Value {
+pub(super) fn resetting() -> Value {
     json!({"metadata": {"labels": {key::STATE: PoolState::Resetting.name()}}})
 }
 

@@ -87,7 +87,7 @@ async fn run(task: Task, settings: &Settings) -> anyhow::Result<()> {
             checks::deny(&mut summary)?;
             test(&TestArguments::default(), settings, &mut summary).await?;
             let nextest = setup::prepare_nextest(settings, &Progress::detect())?;
-            nextest::sample(&nextest, settings, &mut summary)?;
+            nextest::again(&nextest, settings, &mut summary)?;
         }
         Task::Fuzz(arguments) => fuzz::run(&arguments, &mut summary)?,
         Task::Fmt => checks::fmt(&mut summary)?,

@@ -14,8 +14,7 @@ use crate::{
 /// Tells test programs where nextest is: there are tests about it.
 pub(crate) const PROGRAM: &str = "VCLUSTER_E2E_NEXTEST";
 
-/// The profile of what CI runs under this runner, too; see `.config/nextest.toml`.
-const SAMPLE: &str = "sample";
+const TITLE: &str = "tests under nextest";
 
 /// All tests, or those that match.
 pub(crate) fn all(
@@ -31,7 +30,7 @@ pub(crate) fn all(
         let others = format!("not ({})", host.join(" | "));
         tests.args(["--filterset", &others]);
     }
-    test_run::step("tests under nextest", tests, SAYS, arguments, summary)?;
+    test_run::step(TITLE, tests, SAYS, arguments, summary)?;
     test_run::documents(arguments, summary)?;
     test_run::publish_timeline(settings, &run_name());
     Ok(())
@@ -40,15 +39,15 @@ pub(crate) fn all(
 /// Tests of which each goes on with the cluster of another one, in another process.
 const HANDED_ON: &str = "package(e2e) & test(/^suite::api::tens_0?1_/)";
 
-/// What shows that nothing depends on a process for many tests.
-pub(crate) fn sample(
+/// All tests once more, which shows that none depends on a process for many of them.
+pub(crate) fn again(
     program: &Path,
     settings: &Settings,
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
     let arguments = TestArguments::default();
-    let tests = command(program, SAMPLE);
-    test_run::step("sample under nextest", tests, SAYS, &arguments, summary)?;
+    let tests = command(program, "ci");
+    test_run::step(TITLE, tests, SAYS, &arguments, summary)?;
     let mut handed_on = command(program, "ci");
     handed_on
         .args(["--run-ignored", "only", "--filterset", HANDED_ON])

@@ -10,11 +10,12 @@ use tracing::{debug, info, warn};
 use super::{
     VirtualClusterBuilder, backstage,
     error::{Cause, Failure},
+    known::Known,
     membership::Facts,
     names::new_name,
     phases::Phases,
     reset::ResetError,
-    start::{Known, register, run},
+    start::{register, run},
 };
 use crate::{
     asset::Assets,

@@ -14,6 +14,7 @@ mod error;
 mod forward;
 mod front;
 mod give_back;
+mod known;
 mod launch;
 mod membership;
 mod names;

@@ -10,11 +10,12 @@ use super::{
     connection::Connection,
     delete,
     error::{Cause, Failure, Step},
+    known::Known,
     membership::{Facts, Membership},
     names::Names,
     phases::{Phase, Phases},
     reset::{ResetError, Sides, StateFile},
-    start::{Known, register},
+    start::register,
 };
 use crate::{
     admission::{Room, Spare},

@@ -24,11 +24,11 @@ use super::{
         Watch, account_exists, api_ready, check_version, check_version_at, syncers_ready,
     },
     error::{Cause, Failure, Step},
+    known::images,
     objects,
     phases::Phases,
     request::{Requests, within},
     sightings::Sightings,
-    start::images,
     virtual_cluster::Started,
 };
 use crate::{

@@ -36,6 +36,8 @@ pub(super) struct Known<'a> {
     pub(super) names: Names,
     version: KubernetesVersion,
     ranges: ServiceRanges,
+    /// The control plane, without the names and addresses under which its API server answers.
+    described: ControlPlane,
     images: Images,
     /// What the host may have to load.
     pub(super) archives: Vec<Image>,
@@ -85,6 +87,7 @@ impl<'a> Known<'a> {
             names,
             version,
             ranges,
+            described,
             images,
             archives,
             fixtures,
@@ -94,16 +97,17 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// What the cluster is to others.
-    pub(super) async fn standing(&self, pool: Pool) -> Standing {
+    /// What the cluster is to others, if it may go to them.
+    pub(super) async fn standing(&self) -> Option<Standing> {
+        let pool = self.pool?;
         let is_first_of_process = demand::is_first(&self.key);
         if pool.since == Since::First || !is_first_of_process {
-            return Standing::Member;
+            return Some(Standing::Member);
         }
-        match Stock::read(&self.client, &self.key).await {
+        Some(match Stock::read(&self.client, &self.key).await {
             Ok(stock) if !stock.is_unheard_of() => Standing::Member,
             _ => Standing::Alone,
-        }
+        })
     }
 
     /// Opens a cluster to others after all that was started for the first test alone: by now another test of this
@@ -126,9 +130,9 @@ impl<'a> Known<'a> {
 
     /// What the API server of a new cluster begins with. Who takes one that is there needs none of it.
     pub(super) async fn bootstrap(&self) -> Bootstrap {
-        let described = self.options.describe(self.version, self.ranges, &[]);
         let store = self.options.store.as_ref();
-        Bootstrap::of(self.assets, self.version, store, &described, &self.images).await
+        let (described, images) = (&self.described, &self.images);
+        Bootstrap::of(self.assets, self.version, store, described, images).await
     }
 
     pub(super) fn launch(
@@ -142,6 +146,7 @@ impl<'a> Known<'a> {
             fixtures: &self.fixtures,
             names: &self.names,
             version: self.version,
+            described: &self.described,
             images: &self.images,
             bootstrap,
             ranges: self.ranges,
@@ -174,6 +179,7 @@ impl<'a> Known<'a> {
         }
     }
 }
+
 /// A distro may have no such store.
 fn check_store(options: &VirtualClusterBuilder) -> Result<(), Cause> {
     let known = options.distro.stores();

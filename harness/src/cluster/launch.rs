@@ -56,6 +56,8 @@ pub(super) struct Launch<'a> {
     pub(super) fixtures: &'a Contents,
     pub(super) names: &'a Names,
     pub(super) version: KubernetesVersion,
+    /// The control plane, without the names and addresses under which its API server answers.
+    pub(super) described: &'a ControlPlane,
     pub(super) images: &'a Images,
     pub(super) bootstrap: &'a Bootstrap,
     pub(super) ranges: ServiceRanges,
@@ -104,10 +106,7 @@ impl Launch<'_> {
             host: &self.client,
             names: self.names,
             exposure: self.exposure(),
-            api_port: self
-                .options
-                .describe(self.version, self.ranges, &[])
-                .api_port,
+            api_port: self.described.api_port,
             replicas: self.options.replicas,
         };
         let claim = self.within(claimant.claim(self.ranges, self.options.slice_bits));

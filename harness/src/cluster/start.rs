@@ -36,12 +36,8 @@ pub(super) async fn start(
 ) -> Result<VirtualCluster, Failure> {
     let known = Known::of(options, host, assets).await?;
     debug!(images = known.archives.len(), "knows its images");
-    let pool = known.pool;
-    let standing = match pool {
-        Some(pool) => Some(known.standing(pool).await),
-        None => None,
-    };
-    let seat = pool.map(|pool| known.seat(pool));
+    let standing = known.standing().await;
+    let seat = known.pool.map(|pool| known.seat(pool));
     let seat_of = |standing: Option<Standing>| {
         let is_member = standing == Some(Standing::Member);
         seat.as_ref().filter(|_| is_member)
